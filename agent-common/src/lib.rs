@@ -1,0 +1,35 @@
+//! The contract between weir's eBPF programs and its user space.
+//!
+//! Every byte that crosses the boundary is described here once: the flow that
+//! the kernel remembers for a redirected connection ([`Flow`]), the settings
+//! user space gives the programs ([`Settings`]), the reasons under which flows
+//! are counted ([`FlowReason`]), and the names under which programs and maps
+//! appear in `bpftool`. There is no logic here beyond conversion.
+//!
+//! Layout rules: `repr(C)`, no implicit padding (asserted below), no `bool`,
+//! `usize` or `Option`. IP addresses are 16 bytes in network order, IPv4 in its
+//! IPv4-mapped form (RFC 4291 §2.5.5.2), so that one comparison serves both
+//! families. Ports are in host order, because people read them in
+//! `bpftool map dump`.
+
+#![no_std]
+
+mod flow;
+mod names;
+mod reason;
+mod settings;
+
+pub use flow::{Flow, HandshakeKey, Role, is_mapped, mapped};
+pub use names::{map, program};
+pub use reason::FlowReason;
+pub use settings::{MAX_PORTS, OnProxyDown, Quic, Settings};
+
+/// Level of weir's own socket options: "WEIR" in ASCII.
+///
+/// Above every level the kernel assigns, so that without weir's programs the
+/// call fails with `ENOPROTOOPT` and never means something else.
+pub const SOL_WEIR: i32 = 0x5745_4952;
+
+/// `getsockopt(SOL_WEIR, SO_WEIR_FLOW)` on an accepted socket of the proxy
+/// answers the [`Flow`] that the kernel recorded for it.
+pub const SO_WEIR_FLOW: i32 = 2;

@@ -1,0 +1,280 @@
+//! `connect`: decide, remember the destination, rewrite it to the proxy's address.
+
+use core::mem::size_of;
+
+use aya_ebpf::{
+    bindings::{bpf_sock, bpf_sock_addr, bpf_sock_tuple},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated as helpers},
+    programs::SockAddrContext,
+};
+use weir_common::{Flow, FlowReason, Role, Settings, is_mapped, mapped};
+use weir_ebpf::{Attempt, Decision, Transport, decide, without_proxy};
+
+use crate::{
+    Verdict,
+    counters::count,
+    maps::{WEIR_EXEMPT, WEIR_SETTINGS, forget_flow, store_flow},
+};
+
+const IPPROTO_TCP: u32 = 6;
+const IPPROTO_UDP: u32 = 17;
+/// The socket's own network namespace, in a socket lookup.
+const CURRENT_NETNS: u64 = u64::MAX;
+/// Sizes of the two arms of `bpf_sock_tuple`.
+const TUPLE4_SIZE: u32 = 12;
+const TUPLE6_SIZE: u32 = 36;
+
+pub(crate) fn connect4(ctx: &SockAddrContext) -> Verdict {
+    let addr = addr4(ctx.sock_addr);
+    let Some(settings) = WEIR_SETTINGS.get(0) else {
+        return Verdict::Proceed;
+    };
+    match connect(ctx, addr, 4, settings) {
+        Outcome::Leave(verdict) => verdict,
+        Outcome::Redirect => {
+            write_addr4(ctx.sock_addr, settings.listen4, settings.listen_port);
+            Verdict::Proceed
+        }
+    }
+}
+
+pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
+    let addr = addr6(ctx.sock_addr);
+    let Some(settings) = WEIR_SETTINGS.get(0) else {
+        return Verdict::Proceed;
+    };
+    match connect(ctx, addr, 6, settings) {
+        Outcome::Leave(verdict) => verdict,
+        Outcome::Redirect => {
+            // A dual-stack socket that asked for an IPv4 host stays on IPv4;
+            // without an IPv6 loopback everything does.
+            let target = if is_mapped(&addr) || settings.has_listen6 == 0 {
+                mapped(settings.listen4)
+            } else {
+                settings.listen6
+            };
+            write_addr6(ctx.sock_addr, target, settings.listen_port);
+            Verdict::Proceed
+        }
+    }
+}
+
+enum Outcome {
+    Leave(Verdict),
+    Redirect,
+}
+
+#[inline(always)]
+fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Settings) -> Outcome {
+    let sk = socket(ctx.sock_addr);
+    if sk.is_null() {
+        return Outcome::Leave(Verdict::Proceed);
+    }
+    // A socket that was redirected once and connects elsewhere must not keep
+    // the old destination.
+    forget_flow(sk);
+    let attempt = Attempt {
+        addr,
+        port: port(ctx.sock_addr),
+        transport: transport(ctx.sock_addr),
+        exempt: is_exempt(),
+        // SAFETY: `sk` is not null; the field is readable in this program type.
+        bound_to_device: unsafe { (*sk).bound_dev_if } != 0,
+    };
+    match decide(&attempt, settings) {
+        Decision::Pass(reason) => {
+            count(reason);
+            Outcome::Leave(Verdict::Proceed)
+        }
+        Decision::Refuse(reason) => {
+            count(reason);
+            Outcome::Leave(Verdict::Deny)
+        }
+        Decision::Redirect => redirect(ctx, sk, &attempt, family, settings),
+    }
+}
+
+#[inline(always)]
+fn redirect(
+    ctx: &SockAddrContext,
+    sk: *mut bpf_sock,
+    attempt: &Attempt,
+    family: u8,
+    settings: &Settings,
+) -> Outcome {
+    if !proxy_listens(ctx, &attempt.addr, settings) {
+        let (reason, verdict) = match without_proxy(settings) {
+            Decision::Refuse(reason) => (reason, Verdict::Deny),
+            Decision::Pass(reason) => (reason, Verdict::Proceed),
+            Decision::Redirect => (FlowReason::ProxyDownClosed, Verdict::Deny),
+        };
+        count(reason);
+        return Outcome::Leave(verdict);
+    }
+    let mut flow = Flow {
+        addr: attempt.addr,
+        // SAFETY: the helper takes the context of this program type.
+        cookie: unsafe { helpers::bpf_get_socket_cookie(ctx.sock_addr.cast()) },
+        // SAFETY: no arguments.
+        cgroup: unsafe { helpers::bpf_get_current_cgroup_id() },
+        pid: (bpf_get_current_pid_tgid() >> 32) as u32,
+        uid: bpf_get_current_uid_gid() as u32,
+        port: attempt.port,
+        family,
+        role: Role::Application as u8,
+        reserved: 0,
+    };
+    if !store_flow(sk, &mut flow) {
+        count(FlowReason::StorageFailed);
+        return Outcome::Leave(Verdict::Deny);
+    }
+    count(FlowReason::Redirected);
+    Outcome::Redirect
+}
+
+/// Whether a socket listens where the connection would be sent.
+///
+/// The proxy's presence is looked up in the kernel for each connection, so that
+/// there is no heartbeat to go stale.
+#[inline(always)]
+fn proxy_listens(ctx: &SockAddrContext, addr: &[u8; 16], settings: &Settings) -> bool {
+    // SAFETY: all-zero is a valid tuple.
+    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
+    let port = settings.listen_port.to_be();
+    let size = if settings.has_listen6 == 0 || is_mapped(addr) {
+        tuple.__bindgen_anon_1.ipv4.daddr = u32::from_ne_bytes(settings.listen4);
+        tuple.__bindgen_anon_1.ipv4.dport = port;
+        TUPLE4_SIZE
+    } else {
+        tuple.__bindgen_anon_1.ipv6.daddr = words(settings.listen6);
+        tuple.__bindgen_anon_1.ipv6.dport = port;
+        TUPLE6_SIZE
+    };
+    // VERIFIER: the size must be a constant at each call.
+    let found = if size == TUPLE4_SIZE {
+        // SAFETY: the tuple is initialised and as long as the size says.
+        unsafe {
+            helpers::bpf_sk_lookup_tcp(
+                ctx.sock_addr.cast(),
+                &raw mut tuple,
+                TUPLE4_SIZE,
+                CURRENT_NETNS,
+                0,
+            )
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            helpers::bpf_sk_lookup_tcp(
+                ctx.sock_addr.cast(),
+                &raw mut tuple,
+                TUPLE6_SIZE,
+                CURRENT_NETNS,
+                0,
+            )
+        }
+    };
+    if found.is_null() {
+        return false;
+    }
+    // SAFETY: the lookup took a reference, which is released exactly once.
+    unsafe { helpers::bpf_sk_release(found.cast()) };
+    true
+}
+
+#[inline(always)]
+pub(crate) fn is_exempt() -> bool {
+    // SAFETY: no arguments.
+    let cgroup = unsafe { helpers::bpf_get_current_cgroup_id() };
+    WEIR_EXEMPT.get_ptr(cgroup).is_some()
+}
+
+#[inline(always)]
+pub(crate) fn transport(ctx: *mut bpf_sock_addr) -> Transport {
+    // SAFETY: the kernel passes a valid context.
+    match unsafe { (&raw const (*ctx).protocol).read_volatile() } {
+        IPPROTO_TCP => Transport::Tcp,
+        IPPROTO_UDP => Transport::Udp,
+        _ => Transport::Other,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn socket(ctx: *mut bpf_sock_addr) -> *mut bpf_sock {
+    // SAFETY: the kernel passes a valid context; the union has one arm.
+    unsafe { (*ctx).__bindgen_anon_1.sk }
+}
+
+#[inline(always)]
+pub(crate) fn port(ctx: *mut bpf_sock_addr) -> u16 {
+    // SAFETY: the kernel passes a valid context.
+    let raw = unsafe { (&raw const (*ctx).user_port).read_volatile() };
+    u16::from_be(raw as u16)
+}
+
+#[inline(always)]
+pub(crate) fn addr4(ctx: *mut bpf_sock_addr) -> [u8; 16] {
+    // SAFETY: the kernel passes a valid context.
+    mapped(unsafe { (&raw const (*ctx).user_ip4).read_volatile() }.to_ne_bytes())
+}
+
+#[inline(always)]
+pub(crate) fn addr6(ctx: *mut bpf_sock_addr) -> [u8; 16] {
+    // VERIFIER: context words are read one by one; a merged 8-byte read of
+    // user_ip6 is rejected on 5.10.
+    // SAFETY: the kernel passes a valid context.
+    let words = unsafe {
+        [
+            (&raw const (*ctx).user_ip6[0]).read_volatile(),
+            (&raw const (*ctx).user_ip6[1]).read_volatile(),
+            (&raw const (*ctx).user_ip6[2]).read_volatile(),
+            (&raw const (*ctx).user_ip6[3]).read_volatile(),
+        ]
+    };
+    bytes(words)
+}
+
+#[inline(always)]
+pub(crate) fn write_addr4(ctx: *mut bpf_sock_addr, addr: [u8; 4], port: u16) {
+    // SAFETY: the kernel passes a valid context; both fields are writable.
+    unsafe {
+        (&raw mut (*ctx).user_ip4).write_volatile(u32::from_ne_bytes(addr));
+        (&raw mut (*ctx).user_port).write_volatile(u32::from(port.to_be()));
+    }
+}
+
+#[inline(always)]
+pub(crate) fn write_addr6(ctx: *mut bpf_sock_addr, addr: [u8; 16], port: u16) {
+    let words = words(addr);
+    // SAFETY: the kernel passes a valid context; all fields are writable.
+    unsafe {
+        (&raw mut (*ctx).user_ip6[0]).write_volatile(words[0]);
+        (&raw mut (*ctx).user_ip6[1]).write_volatile(words[1]);
+        (&raw mut (*ctx).user_ip6[2]).write_volatile(words[2]);
+        (&raw mut (*ctx).user_ip6[3]).write_volatile(words[3]);
+        (&raw mut (*ctx).user_port).write_volatile(u32::from(port.to_be()));
+    }
+}
+
+/// An address as the four words of the kernel's contexts, network order in memory.
+#[inline(always)]
+pub(crate) fn words(addr: [u8; 16]) -> [u32; 4] {
+    const { assert!(size_of::<[u32; 4]>() == 16) };
+    let a = addr;
+    [
+        u32::from_ne_bytes([a[0], a[1], a[2], a[3]]),
+        u32::from_ne_bytes([a[4], a[5], a[6], a[7]]),
+        u32::from_ne_bytes([a[8], a[9], a[10], a[11]]),
+        u32::from_ne_bytes([a[12], a[13], a[14], a[15]]),
+    ]
+}
+
+/// The inverse of [`words`].
+#[inline(always)]
+pub(crate) fn bytes(words: [u32; 4]) -> [u8; 16] {
+    let [a, b, c, d] = words.map(u32::to_ne_bytes);
+    [
+        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2],
+        d[3],
+    ]
+}

@@ -1,0 +1,163 @@
+//! Carries a flow from the application's socket to the one the proxy accepts.
+//!
+//! All of it happens inside the TCP handshake, before `accept` can return, so
+//! there is no race; and an entry is removed by whichever end finishes with it,
+//! so there is nothing to expire.
+
+use aya_ebpf::{
+    bindings::{
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
+        BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops,
+    },
+    programs::SockOpsContext,
+};
+use weir_common::{Flow, FlowReason, HandshakeKey, Role, mapped};
+
+use crate::{
+    connect::bytes,
+    counters::count,
+    maps::{WEIR_HANDSHAKE, WEIR_SETTINGS, store_flow, stored_flow},
+};
+
+const AF_INET: u32 = 2;
+
+pub(crate) fn event(ctx: &SockOpsContext) {
+    match ctx.op() {
+        BPF_SOCK_OPS_TCP_CONNECT_CB => publish(ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => adopt(ctx),
+        BPF_SOCK_OPS_STATE_CB if ctx.arg(1) == BPF_TCP_CLOSE => withdraw(ctx),
+        _ => {}
+    }
+}
+
+/// The application's end, source port chosen, SYN not yet sent.
+#[inline(always)]
+fn publish(ctx: &SockOpsContext) {
+    let Some(flow) = application_flow(ctx) else {
+        return;
+    };
+    let key = HandshakeKey {
+        addr: local_addr(ctx.ops),
+        netns: 0,
+        port: local_port(ctx.ops),
+        proxy_port: remote_port(ctx.ops),
+        reserved: 0,
+    };
+    if WEIR_HANDSHAKE.insert(key, flow, 0).is_err() {
+        // The proxy will find no origin, and refuse.
+        count(FlowReason::StorageFailed);
+        return;
+    }
+    // Called again when the socket closes, for handshakes that never complete.
+    let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
+}
+
+/// The proxy's end: a socket that `accept` will return.
+#[inline(always)]
+fn adopt(ctx: &SockOpsContext) {
+    let proxy_port = local_port(ctx.ops);
+    let Some(settings) = WEIR_SETTINGS.get(0) else {
+        return;
+    };
+    if proxy_port != settings.listen_port {
+        return;
+    }
+    let key = HandshakeKey {
+        addr: remote_addr(ctx.ops),
+        netns: 0,
+        port: remote_port(ctx.ops),
+        proxy_port,
+        reserved: 0,
+    };
+    // SAFETY: copied at once; the only writer is the handshake this belongs to.
+    let Some(mut flow) = (unsafe { WEIR_HANDSHAKE.get(key) }).copied() else {
+        return;
+    };
+    flow.role = Role::Proxy as u8;
+    let sk = socket(ctx.ops);
+    if sk.is_null() || !store_flow(sk, &mut flow) {
+        count(FlowReason::StorageFailed);
+    }
+    let _ = WEIR_HANDSHAKE.remove(key);
+}
+
+/// The application's end closes: remove what a failed handshake left.
+#[inline(always)]
+fn withdraw(ctx: &SockOpsContext) {
+    let Some(flow) = application_flow(ctx) else {
+        return;
+    };
+    let key = HandshakeKey {
+        addr: local_addr(ctx.ops),
+        netns: 0,
+        port: local_port(ctx.ops),
+        proxy_port: remote_port(ctx.ops),
+        reserved: 0,
+    };
+    // SAFETY: read at once; see `adopt`.
+    let ours = unsafe { WEIR_HANDSHAKE.get(key) }.is_some_and(|held| held.cookie == flow.cookie);
+    if ours {
+        let _ = WEIR_HANDSHAKE.remove(key);
+    }
+}
+
+#[inline(always)]
+fn application_flow(ctx: &SockOpsContext) -> Option<Flow> {
+    let sk = socket(ctx.ops);
+    if sk.is_null() {
+        return None;
+    }
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    let flow = unsafe { stored_flow(sk).as_ref() }?;
+    (flow.role == Role::Application as u8).then_some(*flow)
+}
+
+#[inline(always)]
+fn socket(ops: *mut bpf_sock_ops) -> *mut bpf_sock {
+    // SAFETY: the kernel passes a valid context; the union has one arm.
+    unsafe { (*ops).__bindgen_anon_2.sk }
+}
+
+#[inline(always)]
+fn local_port(ops: *mut bpf_sock_ops) -> u16 {
+    // SAFETY: the kernel passes a valid context. Host order.
+    unsafe { (&raw const (*ops).local_port).read_volatile() as u16 }
+}
+
+#[inline(always)]
+fn remote_port(ops: *mut bpf_sock_ops) -> u16 {
+    // SAFETY: the kernel passes a valid context. Network order, in the upper half.
+    u32::from_be(unsafe { (&raw const (*ops).remote_port).read_volatile() }) as u16
+}
+
+#[inline(always)]
+fn local_addr(ops: *mut bpf_sock_ops) -> [u8; 16] {
+    // SAFETY: the kernel passes a valid context; words are read one by one.
+    unsafe {
+        if (&raw const (*ops).family).read_volatile() == AF_INET {
+            return mapped((&raw const (*ops).local_ip4).read_volatile().to_ne_bytes());
+        }
+        bytes([
+            (&raw const (*ops).local_ip6[0]).read_volatile(),
+            (&raw const (*ops).local_ip6[1]).read_volatile(),
+            (&raw const (*ops).local_ip6[2]).read_volatile(),
+            (&raw const (*ops).local_ip6[3]).read_volatile(),
+        ])
+    }
+}
+
+#[inline(always)]
+fn remote_addr(ops: *mut bpf_sock_ops) -> [u8; 16] {
+    // SAFETY: as in `local_addr`.
+    unsafe {
+        if (&raw const (*ops).family).read_volatile() == AF_INET {
+            return mapped((&raw const (*ops).remote_ip4).read_volatile().to_ne_bytes());
+        }
+        bytes([
+            (&raw const (*ops).remote_ip6[0]).read_volatile(),
+            (&raw const (*ops).remote_ip6[1]).read_volatile(),
+            (&raw const (*ops).remote_ip6[2]).read_volatile(),
+            (&raw const (*ops).remote_ip6[3]).read_volatile(),
+        ])
+    }
+}

@@ -1,0 +1,87 @@
+//! The maps, named as in `weir_common::map`, and socket storage on any context.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    btf_maps::{Array, HashMap, SkStorage},
+    helpers::generated as helpers,
+    macros::btf_map,
+};
+use weir_common::{Flow, FlowReason, HandshakeKey, Settings};
+
+/// Handshakes in flight at once. An entry lives for a loopback handshake, some
+/// ten microseconds; the bound is what a burst of unanswered SYNs may pin.
+const HANDSHAKES_MAX: usize = 16_384;
+/// cgroups whose traffic is exempt: a proxy has one, and one more while it restarts.
+const EXEMPT_MAX: usize = 16;
+/// One entry per reason, with room for reasons of the next version.
+const REASONS_MAX: usize = 64;
+
+#[btf_map]
+pub(crate) static WEIR_SETTINGS: Array<Settings, 1> = Array::new();
+
+/// cgroup v2 id → 1.
+#[btf_map]
+pub(crate) static WEIR_EXEMPT: HashMap<u64, u32, EXEMPT_MAX> = HashMap::new();
+
+#[btf_map]
+pub(crate) static WEIR_FLOW: SkStorage<Flow> = SkStorage::new();
+
+#[btf_map]
+pub(crate) static WEIR_HANDSHAKE: HashMap<
+    HandshakeKey,
+    Flow,
+    HANDSHAKES_MAX,
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static WEIR_COUNTERS: HashMap<FlowReason, u64, REASONS_MAX> = HashMap::new();
+
+/// The flow stored with a socket, or null.
+#[inline(always)]
+pub(crate) fn stored_flow(sk: *mut bpf_sock) -> *mut Flow {
+    // SAFETY: `sk` is a socket the kernel handed to this program, checked for
+    // null by the caller; the map is a socket storage of `Flow`.
+    unsafe {
+        helpers::bpf_sk_storage_get(
+            (&raw const WEIR_FLOW).cast_mut().cast(),
+            sk.cast(),
+            ptr::null_mut(),
+            0,
+        )
+    }
+    .cast()
+}
+
+/// Stores a flow with a socket, replacing what was there; whether it worked.
+#[inline(always)]
+pub(crate) fn store_flow(sk: *mut bpf_sock, flow: &mut Flow) -> bool {
+    // SAFETY: as in `stored_flow`; the value is an initialised `Flow`.
+    let stored: *mut Flow = unsafe {
+        helpers::bpf_sk_storage_get(
+            (&raw const WEIR_FLOW).cast_mut().cast(),
+            sk.cast(),
+            (&raw mut *flow).cast(),
+            BPF_SK_STORAGE_GET_F_CREATE.into(),
+        )
+    }
+    .cast();
+    if stored.is_null() {
+        return false;
+    }
+    // SAFETY: not null, so it points to the value inside the map, which lives
+    // at least until this program returns.
+    unsafe { *stored = *flow };
+    true
+}
+
+/// Forgets the flow stored with a socket, if there is one.
+#[inline(always)]
+pub(crate) fn forget_flow(sk: *mut bpf_sock) {
+    // SAFETY: as in `stored_flow`. "Not found" is the ordinary answer.
+    unsafe {
+        helpers::bpf_sk_storage_delete((&raw const WEIR_FLOW).cast_mut().cast(), sk.cast());
+    }
+}
