@@ -1,1 +1,3 @@
-//! In progress.
+//! Where measurements leave the process.
+
+pub mod prometheus;

@@ -1,1 +1,24 @@
-//! In progress.
+//! What a model call asked for and what it used, read from a copy of its bytes.
+//!
+//! Everything here is pure: values in, values out. No sockets, files, clocks or
+//! async. Nothing in this room changes a byte that is forwarded, with the one
+//! exception of [`stream_usage`], whose edits the proxy applies by rule.
+//!
+//! Reading order: [`catalogue`] says whose host it is, [`classify`] which API a
+//! path is, [`inspect`] follows one exchange and ends in an [`observation`].
+//! Wire formats have one file each ([`openai_chat`], [`openai_responses`],
+//! [`anthropic`]); the framings they travel in stand beside them ([`decode`]
+//! for content codings, [`sse`] for event streams, [`json`] for documents).
+
+pub mod anthropic;
+pub mod catalogue;
+pub mod classify;
+pub mod decode;
+pub mod inspect;
+pub mod json;
+pub mod observation;
+pub mod openai_chat;
+pub mod openai_responses;
+pub mod sse;
+pub mod stream_usage;
+pub mod usage;

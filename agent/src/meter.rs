@@ -1,1 +1,13 @@
-//! In progress.
+//! One record per exchange: what was used, what it cost, how long it took.
+//!
+//! [`exchange`] is the value that lives as long as an exchange and ends in a
+//! [`record`]; [`prices`] turns token counts into money; [`report`] adds records
+//! up. [`reason`] names every way a connection can be decided. Time is passed
+//! in, and records leave through a sink: nothing here does input or output.
+
+pub mod exchange;
+pub mod prices;
+pub mod reason;
+pub mod record;
+pub mod report;
+pub mod timestamp;

@@ -1,0 +1,91 @@
+//! What an inspection ends in.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::usage::{Provenance, Usage};
+
+/// How the bytes of an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Both bodies ended as their framing said they would.
+    Complete,
+    /// Somebody left, or weir refused, before that.
+    Cut,
+}
+
+/// Everything learnt from the bodies of one exchange. Holds no text of a prompt
+/// or a completion; every string is bounded and comes from a field that names a
+/// model, an identifier or an enumerated value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// The model that was asked for.
+    pub request_model: Option<String>,
+    /// The model that answered.
+    pub response_model: Option<String>,
+    /// The provider's identifier of the response.
+    pub response_id: Option<String>,
+    /// Whether the answer was (or was asked to be) an event stream.
+    pub stream: Option<bool>,
+    /// Why generation ended, in the provider's own word.
+    pub finish_reason: Option<String>,
+    /// The service tier stated in the response, never the one asked for.
+    pub service_tier: Option<String>,
+    /// `usage.speed` of Anthropic: `standard` or `fast`.
+    pub speed: Option<String>,
+    /// `usage.inference_geo` of Anthropic, such as `us`.
+    pub inference_geo: Option<String>,
+    /// Token counts.
+    pub usage: Usage,
+    /// The weakest provenance among the counts that are reported.
+    pub provenance: Provenance,
+    /// Type or code of an error the provider reported, at any status. Never its
+    /// message, which may quote content.
+    pub provider_error: Option<String>,
+    /// What the provider says the exchange cost, in USD.
+    pub stated_cost: Option<Decimal>,
+    /// What kept the inspection from seeing everything, each kind once.
+    pub problems: Vec<Problem>,
+}
+
+/// Why an inspection saw less than the whole exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// A content coding that weir does not know, or too many stacked.
+    UnknownEncoding,
+    /// The encoded body is not what its content coding says.
+    BadEncoding,
+    /// The decoded body passed the bound on its size.
+    BodyTooLarge,
+    /// The decoded body grew out of proportion to what arrived.
+    DecompressionRatio,
+    /// A document or an event is not JSON.
+    BadJson,
+    /// A document is nested deeper than the bound.
+    TooDeep,
+    /// A value of interest is longer than the bound on captured values.
+    ValueTooLarge,
+    /// The body ended within a document, an event or an encoded stream.
+    Truncated,
+    /// The inspector itself failed; what it had seen is lost.
+    Panicked,
+}
+
+impl Problem {
+    /// The name used in records and labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownEncoding => "unknown_encoding",
+            Self::BadEncoding => "bad_encoding",
+            Self::BodyTooLarge => "body_too_large",
+            Self::DecompressionRatio => "decompression_ratio",
+            Self::BadJson => "bad_json",
+            Self::TooDeep => "too_deep",
+            Self::ValueTooLarge => "value_too_large",
+            Self::Truncated => "truncated",
+            Self::Panicked => "panicked",
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One value per exchange, alive as long as it, consumed into one record.
+//!
+//! Nothing here can stall or fail the exchange: every call returns nothing, and
+//! a panic of the inspector costs the inspection only. Whoever carries the
+//! exchange ends it with [`Exchange::finish`]; if that never happens, dropping
+//! the value records it as aborted, so there is exactly one record either way.
+
+use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::prices::{Call, PriceTable};
+use super::reason::{Decision, Reason};
+use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
+use super::timestamp::Timestamp;
+use crate::llm::catalogue::Provider;
+use crate::llm::classify::Api;
+use crate::llm::inspect::Inspector;
+use crate::llm::observation::{Ending, Observation, Problem};
+
+/// Longest error text kept in a record, in bytes: it is for a line of a report.
+const ERROR_LEN_MAX: usize = 256;
+
+/// What every exchange needs and none owns. Cheap to clone.
+#[derive(Clone)]
+pub struct Meter {
+    clock: fn() -> Instant,
+    sink: Arc<dyn RecordSink>,
+    prices: Arc<PriceTable>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Meter {
+    /// `clock` is read when something worth timing happens, `sink` gets the records.
+    #[must_use]
+    pub fn new(clock: fn() -> Instant, sink: Arc<dyn RecordSink>, prices: Arc<PriceTable>) -> Self {
+        // Ids count up from a random number, so that those of two processes
+        // that begin in the same millisecond differ.
+        let ids = Arc::new(AtomicU64::new(RandomState::new().build_hasher().finish()));
+        Self {
+            clock,
+            sink,
+            prices,
+            ids,
+        }
+    }
+
+    fn id(&self, started: Timestamp) -> String {
+        format!(
+            "{:012x}{:016x}",
+            started.unix_ms(),
+            self.ids.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+}
+
+/// What is known when an exchange begins.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The verified host name, or what is known of it.
+    pub host: Option<Arc<str>>,
+    /// Who bills for the host.
+    pub provider: Option<Provider>,
+    /// The API addressed; `None` for a connection that was not read.
+    pub api: Option<Api>,
+    /// `Content-Encoding` of the request.
+    pub request_encoding: Option<String>,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why.
+    pub reason: Reason,
+    /// What carries the exchange.
+    pub protocol: Protocol,
+    /// Who made the call.
+    pub process: Option<Process>,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both directions ended as they should.
+    Complete,
+    /// The application left first.
+    ClientGone,
+    /// Upstream left first; the text says how.
+    UpstreamGone(String),
+    /// weir refused to go on.
+    Refused {
+        /// Replaces the reason given at the opening.
+        reason: Reason,
+        /// One line for a person.
+        error: String,
+    },
+}
+
+/// One exchange in progress.
+pub struct Exchange {
+    meter: Meter,
+    opening: Opening,
+    started: SystemTime,
+    opened_at: Instant,
+    head_forwarded_at: Option<Instant>,
+    first_chunk_at: Option<Instant>,
+    overhead: Option<Duration>,
+    inspector: Option<Inspector>,
+    problems: Vec<Problem>,
+    status: Option<u16>,
+    rules: Vec<&'static str>,
+    bytes_sent: u64,
+    bytes_received: u64,
+    recorded: bool,
+}
+
+impl Exchange {
+    /// Begins an exchange that started at `started`.
+    #[must_use]
+    pub fn open(opening: Opening, started: SystemTime, meter: &Meter) -> Self {
+        let opened_at = (meter.clock)();
+        let inspector = opening
+            .api
+            .map(|api| Inspector::new(api, opening.request_encoding.as_deref()));
+        Self {
+            meter: meter.clone(),
+            opening,
+            started,
+            opened_at,
+            head_forwarded_at: None,
+            first_chunk_at: None,
+            overhead: None,
+            inspector,
+            problems: Vec::new(),
+            status: None,
+            rules: Vec::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            recorded: false,
+        }
+    }
+
+    /// The head of the request has left for upstream.
+    pub fn request_head_forwarded(&mut self) {
+        self.head_forwarded_at = Some((self.meter.clock)());
+    }
+
+    /// Bytes of the request body, as they came from the application.
+    pub fn request_body(&mut self, wire_bytes: &[u8]) {
+        self.bytes_sent = self.bytes_sent.saturating_add(wire_bytes.len() as u64);
+        self.inspect(|inspector| inspector.request_body(wire_bytes));
+    }
+
+    /// The request body has ended.
+    pub fn request_end(&mut self) {
+        self.inspect(Inspector::request_end);
+    }
+
+    /// The final head of the response (no 1xx) has arrived.
+    pub fn response_head(
+        &mut self,
+        status: u16,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+    ) {
+        self.status = Some(status);
+        self.inspect(|inspector| inspector.response_head(status, content_type, content_encoding));
+    }
+
+    /// Bytes of the response body, as they came from upstream.
+    pub fn response_body(&mut self, wire_bytes: &[u8]) {
+        self.bytes_received = self.bytes_received.saturating_add(wire_bytes.len() as u64);
+        self.inspect(|inspector| inspector.response_body(wire_bytes));
+        if self.first_chunk_at.is_none()
+            && self
+                .inspector
+                .as_ref()
+                .is_none_or(Inspector::has_seen_content)
+        {
+            self.first_chunk_at = Some((self.meter.clock)());
+        }
+    }
+
+    /// Bytes forwarded without being read, in each direction.
+    pub fn spliced(&mut self, sent: u64, received: u64) {
+        self.bytes_sent = self.bytes_sent.saturating_add(sent);
+        self.bytes_received = self.bytes_received.saturating_add(received);
+    }
+
+    /// A rule of that name changed a body.
+    pub fn rule_applied(&mut self, rule: &'static str) {
+        if !self.rules.contains(&rule) {
+            self.rules.push(rule);
+        }
+    }
+
+    /// Adds time that weir itself took.
+    pub fn overhead(&mut self, spent: Duration) {
+        self.overhead = Some(self.overhead.unwrap_or_default().saturating_add(spent));
+    }
+
+    /// Ends the exchange and hands its record to the sink.
+    pub fn finish(mut self, outcome: Outcome) {
+        let (kind, error) = match outcome {
+            Outcome::Complete => (OutcomeKind::Complete, None),
+            Outcome::ClientGone => (OutcomeKind::ClientGone, Some("client disconnected".into())),
+            Outcome::UpstreamGone(error) => (OutcomeKind::UpstreamGone, Some(error)),
+            Outcome::Refused { reason, error } => {
+                self.opening.decision = Decision::Refuse;
+                self.opening.reason = reason;
+                (OutcomeKind::Refused, Some(error))
+            }
+        };
+        self.record(kind, error);
+    }
+
+    /// Runs the inspector, and goes on without it should it panic.
+    fn inspect(&mut self, call: impl FnOnce(&mut Inspector)) {
+        let Some(inspector) = &mut self.inspector else {
+            return;
+        };
+        // A panic leaves the inspector in no state to be asked again: it is dropped.
+        if catch_unwind(AssertUnwindSafe(|| call(inspector))).is_err() {
+            self.disable_inspector();
+        }
+    }
+
+    fn disable_inspector(&mut self) {
+        self.inspector = None;
+        self.problems.push(Problem::Panicked);
+    }
+
+    fn observe(&mut self, ending: Ending) -> Observation {
+        let Some(inspector) = self.inspector.take() else {
+            return Observation::default();
+        };
+        catch_unwind(AssertUnwindSafe(|| inspector.finish(ending))).unwrap_or_else(|_| {
+            self.disable_inspector();
+            Observation::default()
+        })
+    }
+
+    fn record(&mut self, outcome: OutcomeKind, error: Option<String>) {
+        self.recorded = true;
+        let now = (self.meter.clock)();
+        let seen = self.observe(match outcome {
+            OutcomeKind::Complete => Ending::Complete,
+            OutcomeKind::ClientGone
+            | OutcomeKind::UpstreamGone
+            | OutcomeKind::Refused
+            | OutcomeKind::Aborted => Ending::Cut,
+        });
+        self.problems.extend(seen.problems);
+        let opening = &mut self.opening;
+        let provider = opening.provider.as_ref().map(Provider::as_str);
+        let cost = self.meter.prices.cost_of(
+            &Call {
+                provider: provider.unwrap_or_default(),
+                host: opening.host.as_deref(),
+                request_model: seen.request_model.as_deref(),
+                response_model: seen.response_model.as_deref(),
+                service_tier: seen.service_tier.as_deref(),
+                speed: seen.speed.as_deref(),
+                inference_geo: seen.inference_geo.as_deref(),
+                stated: seen.stated_cost,
+            },
+            &seen.usage,
+        );
+        let since_head = |at: Instant| {
+            at.saturating_duration_since(self.head_forwarded_at.unwrap_or(self.opened_at))
+        };
+        let started = Timestamp::from(self.started);
+        let record = Record {
+            id: self.meter.id(started),
+            ts: started,
+            decision: opening.decision,
+            reason: opening.reason,
+            host: opening.host.as_deref().map(str::to_owned),
+            provider: provider.map(str::to_owned),
+            operation: opening.api.map(|api| Cow::Borrowed(api.operation())),
+            request_model: seen.request_model,
+            response_model: seen.response_model,
+            response_id: seen.response_id,
+            stream: seen.stream,
+            status: self.status,
+            finish_reason: seen.finish_reason,
+            input_tokens: seen.usage.input,
+            output_tokens: seen.usage.output,
+            cache_read_tokens: seen.usage.cache_read,
+            cache_write_tokens: seen.usage.cache_write,
+            reasoning_tokens: seen.usage.reasoning,
+            tokens_provenance: seen.provenance,
+            cost_usd: cost.usd,
+            cost_provenance: cost.provenance,
+            time_to_first_chunk_ms: self
+                .first_chunk_at
+                .filter(|_| seen.stream == Some(true))
+                .map(|at| since_head(at).into()),
+            duration_ms: now.saturating_duration_since(self.opened_at).into(),
+            weir_overhead_us: self
+                .overhead
+                .map(|spent| u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)),
+            process: opening.process.take(),
+            error: error.or(seen.provider_error).map(shortened),
+            protocol: opening.protocol,
+            rules: self.rules.iter().copied().map(Cow::Borrowed).collect(),
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            outcome,
+            service_tier: seen.service_tier,
+            problems: std::mem::take(&mut self.problems),
+        };
+        self.meter.sink.record(record);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.record(OutcomeKind::Aborted, Some("aborted".into()));
+        }
+    }
+}
+
+/// Cuts an error to what a line can hold, at a character.
+fn shortened(mut error: String) -> String {
+    if error.len() > ERROR_LEN_MAX {
+        error.truncate(error.floor_char_boundary(ERROR_LEN_MAX));
+    }
+    error
+}
