@@ -132,32 +132,45 @@ fn remote_port(ops: *mut bpf_sock_ops) -> u16 {
 
 #[inline(always)]
 fn local_addr(ops: *mut bpf_sock_ops) -> [u8; 16] {
-    // SAFETY: the kernel passes a valid context; words are read one by one.
-    unsafe {
-        if (&raw const (*ops).family).read_volatile() == AF_INET {
-            return mapped((&raw const (*ops).local_ip4).read_volatile().to_ne_bytes());
-        }
-        bytes([
-            (&raw const (*ops).local_ip6[0]).read_volatile(),
-            (&raw const (*ops).local_ip6[1]).read_volatile(),
-            (&raw const (*ops).local_ip6[2]).read_volatile(),
-            (&raw const (*ops).local_ip6[3]).read_volatile(),
-        ])
-    }
+    // VERIFIER: all words are read before the family is looked at. Read in two
+    // branches, LLVM merges the loads into one with a computed offset, which is
+    // refused: "dereference of modified ctx ptr" (6.18).
+    // SAFETY: the kernel passes a valid context.
+    let (family, v4, v6) = unsafe {
+        (
+            (&raw const (*ops).family).read_volatile(),
+            (&raw const (*ops).local_ip4).read_volatile(),
+            [
+                (&raw const (*ops).local_ip6[0]).read_volatile(),
+                (&raw const (*ops).local_ip6[1]).read_volatile(),
+                (&raw const (*ops).local_ip6[2]).read_volatile(),
+                (&raw const (*ops).local_ip6[3]).read_volatile(),
+            ],
+        )
+    };
+    either(family, v4, v6)
 }
 
 #[inline(always)]
 fn remote_addr(ops: *mut bpf_sock_ops) -> [u8; 16] {
-    // SAFETY: as in `local_addr`.
-    unsafe {
-        if (&raw const (*ops).family).read_volatile() == AF_INET {
-            return mapped((&raw const (*ops).remote_ip4).read_volatile().to_ne_bytes());
-        }
-        bytes([
-            (&raw const (*ops).remote_ip6[0]).read_volatile(),
-            (&raw const (*ops).remote_ip6[1]).read_volatile(),
-            (&raw const (*ops).remote_ip6[2]).read_volatile(),
-            (&raw const (*ops).remote_ip6[3]).read_volatile(),
-        ])
-    }
+    // VERIFIER: as in `local_addr`.
+    // SAFETY: the kernel passes a valid context.
+    let (family, v4, v6) = unsafe {
+        (
+            (&raw const (*ops).family).read_volatile(),
+            (&raw const (*ops).remote_ip4).read_volatile(),
+            [
+                (&raw const (*ops).remote_ip6[0]).read_volatile(),
+                (&raw const (*ops).remote_ip6[1]).read_volatile(),
+                (&raw const (*ops).remote_ip6[2]).read_volatile(),
+                (&raw const (*ops).remote_ip6[3]).read_volatile(),
+            ],
+        )
+    };
+    either(family, v4, v6)
+}
+
+#[inline(always)]
+fn either(family: u32, v4: u32, v6: [u32; 4]) -> [u8; 16] {
+    if family == AF_INET { mapped(v4.to_ne_bytes()) } else { bytes(v6) }
 }

@@ -1,0 +1,8 @@
+//! Safe wrappers of what the kernel offers and the libraries do not wrap:
+//! the only room with `unsafe`.
+
+pub mod bpf;
+pub mod cgroup;
+pub mod origin;
+pub mod privileges;
+pub mod process;
