@@ -1,0 +1,349 @@
+//! The command line: what can be said, and how it is explained.
+//!
+//! Parsing only; what a command does is in `app`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// weir's own failures, so that they are not mistaken for the command's: the
+/// convention of env(1) and timeout(1).
+pub const EXIT_OWN_FAILURE: u8 = 125;
+/// The command was found and cannot be executed.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Meter and govern model API calls, without changing the application
+///
+/// weir redirects an application's connections to a local proxy in the kernel.
+/// Calls to model providers are metered there: tokens, cost, latency. Everything
+/// else passes through untouched and undecrypted.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, styles = STYLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// weir's commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command and report what its model calls cost
+    #[command(long_about = EXEC_ABOUT, after_long_help = EXEC_AFTER)]
+    Exec(ExecArgs),
+    /// The proxy process of `weir exec`, which starts it; not for people.
+    #[command(hide = true)]
+    Proxy(ProxyArgs),
+}
+
+const EXEC_ABOUT: &str = "\
+Run a command and report what its model calls cost
+
+The command and all it starts run as ever: same terminal, input, output, \
+directory, signals and exit status. Their connections to ports 443 and 80 go \
+through weir; calls to model providers are metered, everything else passes \
+undecrypted. When the command ends, the report goes to standard error and \
+nothing of weir remains.";
+
+const EXEC_AFTER: &str = "\
+Privileges:
+  weir needs root to attach to the kernel: run it with sudo. The command then runs as the user who
+  called sudo, with that user's home, and the proxy as an otherwise unused user without any
+  capability. sudo replaces PATH with the secure_path of sudoers: a command that is only on your own
+  PATH needs its full name, as in  sudo weir exec -- \"$(command -v my-agent)\"
+
+Trust:
+  The proxy makes a certificate authority in its memory, and weir adds it for the command, beside
+  everything that was trusted before: SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
+  NODE_EXTRA_CA_CERTS, JAVA_TOOL_OPTIONS and the like. Programs with roots of their own refuse it;
+  their calls fail to verify.
+
+What stays behind:
+  Processes that outlive the command stay intercepted, and weir waits for them (see --linger).
+
+Exit status:
+  125  weir failed before or around the command
+  126  the command cannot be executed
+  127  the command was not found
+  otherwise the command's own; if a signal ended it, weir ends itself by the same signal
+
+Examples:
+  sudo weir exec -- python agent.py
+  sudo weir exec --report json --report-file calls.json -- npm test
+  sudo weir exec --config weir.yaml --live -- bash";
+
+/// Arguments of `weir exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Configuration file; without it the defaults apply
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Form of the report when the command has ended
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub report: ReportFormat,
+    /// Write the report to this file instead of standard error
+    ///
+    /// Opened before anything starts, as the user who called sudo, and emptied.
+    #[arg(long, value_name = "FILE")]
+    pub report_file: Option<PathBuf>,
+    /// Show each call on standard error as it ends
+    #[arg(long)]
+    pub live: bool,
+    /// Where metrics and health are served, or `off` [default: 127.0.0.1:15020 if free]
+    ///
+    /// An address that is given and in use is an error; port 0 takes any free one.
+    #[arg(
+        long,
+        value_name = "ADDR|off",
+        default_value = "default",
+        hide_default_value = true
+    )]
+    pub admin: AdminChoice,
+    /// How long to wait for processes that outlive the command, such as `0s` or `5m` [default: until
+    /// they end, or Ctrl-C]
+    ///
+    /// They are then left running, no longer intercepted.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub linger: Option<Duration>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `weir proxy`, given by the supervisor of `weir exec`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ProxyArgs {
+    /// The control socket.
+    #[arg(long)]
+    pub control_fd: RawFd,
+    /// Where the report goes; standard error without it.
+    #[arg(long)]
+    pub report_fd: Option<RawFd>,
+    /// Configuration file.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub report: ReportFormat,
+    /// Show each call on standard error as it ends.
+    #[arg(long)]
+    pub live: bool,
+    /// Where metrics and health are served.
+    #[arg(long, default_value = "default")]
+    pub admin: AdminChoice,
+    /// User id to become.
+    #[arg(long)]
+    pub user: u32,
+    /// Group id to become.
+    #[arg(long)]
+    pub group: u32,
+}
+
+impl ProxyArgs {
+    /// The command line, without the program's name, that parses to these
+    /// arguments.
+    #[must_use]
+    pub fn to_command_line(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec!["proxy".into()];
+        let mut option = |name: &str, value: OsString| {
+            // One word, so that a value that begins with a hyphen stays a value.
+            let mut word = OsString::from(name);
+            word.push("=");
+            word.push(value);
+            line.push(word);
+        };
+        option("--control-fd", self.control_fd.to_string().into());
+        if let Some(fd) = self.report_fd {
+            option("--report-fd", fd.to_string().into());
+        }
+        if let Some(config) = &self.config {
+            option("--config", config.into());
+        }
+        option("--report", self.report.to_string().into());
+        option("--admin", self.admin.to_string().into());
+        option("--user", self.user.to_string().into());
+        option("--group", self.group.to_string().into());
+        if self.live {
+            line.push("--live".into());
+        }
+        line
+    }
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// A table for people
+    #[default]
+    Table,
+    /// One JSON object
+    Json,
+    /// Nothing
+    None,
+}
+
+impl fmt::Display for ReportFormat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Where metrics and health are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminChoice {
+    /// On the usual address if it is free; otherwise not, with a warning.
+    Default,
+    /// Nowhere.
+    Off,
+    /// There, or weir does not start.
+    At(SocketAddr),
+}
+
+impl FromStr for AdminChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "default" => Ok(Self::Default),
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|error| {
+                format!("{error}: expected `off` or an address such as 127.0.0.1:15020")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for AdminChoice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => out.write_str("default"),
+            Self::Off => out.write_str("off"),
+            Self::At(address) => write!(out, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn exec(line: &[&str]) -> ExecArgs {
+        let line = ["weir", "exec"].iter().chain(line);
+        match Cli::try_parse_from(line)
+            .expect("a good command line")
+            .command
+        {
+            Command::Exec(args) => args,
+            Command::Proxy(args) => panic!("asked for exec, got {args:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_command_belongs_to_it() {
+        for line in [
+            &["--live", "--", "curl", "--report", "x", "--", "-v"][..],
+            &["--live", "curl", "--report", "x", "--", "-v"],
+        ] {
+            let args = exec(line);
+            assert_eq!(args.command, ["curl", "--report", "x", "--", "-v"]);
+            assert_eq!(args.report, ReportFormat::Table);
+            assert!(args.live);
+        }
+    }
+
+    #[test]
+    fn options_are_typed() {
+        let args = exec(&[
+            "--report=json",
+            "--report-file=r",
+            "--admin=off",
+            "--linger=1m 30s",
+            "--config=c",
+            "--",
+            "true",
+        ]);
+        assert_eq!(args.report, ReportFormat::Json);
+        assert_eq!(args.report_file, Some("r".into()));
+        assert_eq!(args.admin, AdminChoice::Off);
+        assert_eq!(args.linger, Some(Duration::from_secs(90)));
+        assert_eq!(args.config, Some("c".into()));
+        assert_eq!(exec(&["true"]).admin, AdminChoice::Default);
+        assert_eq!(exec(&["true"]).linger, None);
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for line in [
+            &[][..],
+            &["--"],
+            &["--admin=everywhere", "true"],
+            &["--linger=soon", "true"],
+            &["--report=xml", "true"],
+            &["--no-such", "true"],
+        ] {
+            let line = ["weir", "exec"].iter().chain(line);
+            assert!(Cli::try_parse_from(line.clone()).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_is_told_what_was_meant() {
+        for args in [
+            ProxyArgs {
+                control_fd: 3,
+                report_fd: Some(4),
+                config: Some("-c weir.yaml".into()),
+                report: ReportFormat::None,
+                live: true,
+                admin: AdminChoice::At("[::1]:9".parse().expect("an address")),
+                user: 61184,
+                group: 61185,
+            },
+            ProxyArgs {
+                control_fd: 3,
+                report_fd: None,
+                config: None,
+                report: ReportFormat::Table,
+                live: false,
+                admin: AdminChoice::Default,
+                user: 1,
+                group: 2,
+            },
+        ] {
+            let line = [OsString::from("weir")]
+                .into_iter()
+                .chain(args.to_command_line());
+            match Cli::try_parse_from(line).expect("our own line").command {
+                Command::Proxy(parsed) => assert_eq!(parsed, args),
+                Command::Exec(parsed) => panic!("asked for proxy, got {parsed:?}"),
+            }
+        }
+    }
+}
