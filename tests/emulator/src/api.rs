@@ -1,0 +1,183 @@
+//! The providers' surfaces: which request is which, and what each answers.
+//!
+//! Everything here is a function of the request and of two small memories
+//! (prompts seen, responses stored); nothing here touches a socket.
+
+mod cache;
+mod chat;
+mod messages;
+mod models;
+mod prompt;
+mod provider;
+mod responses;
+mod store;
+mod tools;
+mod turn;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::coding::Codings;
+use crate::controls::Controls;
+use crate::fault::Fault;
+use crate::ledger::Api;
+use crate::seed::Seed;
+use crate::wire::Request;
+pub(crate) use provider::{Provider, Refusal};
+
+/// The providers' memories.
+#[derive(Default)]
+pub(crate) struct Memory {
+    cache: cache::PromptCache,
+    store: store::ResponseStore,
+}
+
+/// One call to a provider's API.
+pub(crate) struct Call<'exchange> {
+    pub(crate) request: &'exchange Request,
+    pub(crate) controls: &'exchange Controls,
+    /// Has part in the seed; empty where equal content gets equal answers.
+    pub(crate) salt: String,
+    pub(crate) memory: &'exchange Memory,
+}
+
+/// Which surface a request is for.
+pub(crate) fn surface(method: &Method, path: &str) -> Api {
+    if path.starts_with("/emulator/") {
+        return Api::Utility;
+    }
+    match (method.as_str(), path) {
+        ("POST", "/v1/chat/completions") => Api::Chat,
+        ("POST", "/v1/responses") => Api::Responses,
+        ("POST", "/v1/messages") => Api::Messages,
+        ("POST", "/v1/messages/count_tokens") => Api::CountTokens,
+        ("GET", "/v1/models") => Api::Models,
+        ("GET", path) if stored_id(path).is_some() => Api::ResponsesFetch,
+        _ => Api::Unknown,
+    }
+}
+
+/// The id in `/v1/responses/{id}`.
+fn stored_id(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/responses/")
+        .filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
+/// Answers a call whose body has been read.
+pub(crate) fn answer(api: Api, call: &Call<'_>, body: Bytes) -> Answer {
+    let provider = Provider::of(call.request);
+    try_answer(api, call, body).unwrap_or_else(|refusal| refusal.answer(provider))
+}
+
+fn try_answer(api: Api, call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal> {
+    let provider = Provider::of(call.request);
+    if let Some(refusal) = call.controls.fault.and_then(refusal_of) {
+        return Err(refusal);
+    }
+    provider.authenticate(call.request)?;
+    match api {
+        Api::Chat => chat::answer(call, &call.parse(body)?),
+        Api::Responses => responses::answer(call, &call.parse(body)?),
+        Api::Messages => messages::answer(call, &call.parse(body)?),
+        Api::CountTokens => messages::count_tokens(&call.parse(body)?),
+        Api::ResponsesFetch => responses::fetch(call, stored_id(call.request.path()).unwrap_or("")),
+        Api::Models => Ok(models::answer(provider)),
+        Api::Utility | Api::Unknown => Err(Refusal::not_found(call.request)),
+    }
+}
+
+/// The refusal that a fault stands for, if it is one.
+fn refusal_of(fault: Fault) -> Option<Refusal> {
+    match fault {
+        Fault::RateLimited => Some(Refusal::rate_limited()),
+        Fault::Overloaded => Some(Refusal::overloaded()),
+        Fault::HtmlError => Some(Refusal::html()),
+        Fault::ExpectRefuse => Some(Refusal::expectation()),
+        Fault::ResetMidStream
+        | Fault::ErrorEvent
+        | Fault::CloseEarly
+        | Fault::NoUsage
+        | Fault::SlowHeaders
+        | Fault::EarlyHints => None,
+    }
+}
+
+/// The request's JSON object, decoded.
+fn json_body(request: &Request, body: Bytes) -> Result<Value, Refusal> {
+    let codings: Codings = request
+        .header(header::CONTENT_ENCODING.as_str())
+        .unwrap_or("identity")
+        .parse()
+        .map_err(|_unknown| {
+            Refusal::invalid(
+                "The content encoding of the request is not supported.",
+                None,
+            )
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        })?;
+    let body = codings
+        .decode(body)
+        .map_err(|error| Refusal::invalid(format!("Could not decode the body: {error}"), None))?;
+    serde_json::from_slice(&body)
+        .ok()
+        .filter(Value::is_object)
+        .ok_or_else(|| {
+            Refusal::invalid(
+                "We could not parse the JSON body of your request: expected a JSON object.",
+                None,
+            )
+        })
+}
+
+impl Call<'_> {
+    /// The request's JSON object, unless the call is to fail.
+    fn parse(&self, body: Bytes) -> Result<Value, Refusal> {
+        let body = json_body(self.request, body)?;
+        if self.controls.fault == Some(Fault::ErrorEvent) && body["stream"] != true {
+            return Err(Refusal::failed());
+        }
+        Ok(body)
+    }
+
+    /// The seed of this call's answer.
+    fn seed(&self, body: &Value) -> Seed {
+        let salt = format!(
+            "{}\n{}\n{}",
+            self.request.path(),
+            self.salt,
+            self.controls.nonce
+        );
+        Seed::of_request(body, &salt)
+    }
+
+    /// Whether usage figures are to be held back.
+    fn withholds_usage(&self) -> bool {
+        self.controls.fault == Some(Fault::NoUsage)
+    }
+}
+
+/// A member that must be a string.
+fn required_text<'a>(body: &'a Value, name: &'static str) -> Result<&'a str, Refusal> {
+    body[name].as_str().ok_or_else(|| {
+        Refusal::invalid(format!("Missing required parameter: '{name}'."), Some(name))
+    })
+}
+
+/// A member that is a count, if it is there.
+fn optional_count(body: &Value, name: &'static str) -> Result<Option<u32>, Refusal> {
+    match &body[name] {
+        Value::Null => Ok(None),
+        value => value
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok())
+            .map(Some)
+            .ok_or_else(|| {
+                Refusal::invalid(
+                    format!("Invalid value for '{name}': expected a non-negative integer."),
+                    Some(name),
+                )
+            }),
+    }
+}

@@ -1,0 +1,300 @@
+//! The two providers: how each asks for credentials and words a refusal.
+
+use http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::seed::{ALPHANUMERIC, HEX, Seed};
+use crate::wire::Request;
+use crate::wire::fields::Fields;
+
+/// Whose shapes an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    OpenAi,
+    Anthropic,
+}
+
+impl Provider {
+    /// By path, then by the headers and the host that only one of them has.
+    pub(crate) fn of(request: &Request) -> Self {
+        let anthropic = request.path().starts_with("/v1/messages")
+            || request.headers.contains_key("anthropic-version")
+            || request.headers.contains_key("x-api-key")
+            || request
+                .authority
+                .as_deref()
+                .is_some_and(|authority| authority.contains("anthropic"));
+        if anthropic {
+            Provider::Anthropic
+        } else {
+            Provider::OpenAi
+        }
+    }
+
+    /// Refuses a request without credentials; any will do.
+    pub(crate) fn authenticate(self, request: &Request) -> Result<(), Refusal> {
+        let bearer = has_bearer(&request.headers);
+        let known = match self {
+            Provider::OpenAi => bearer,
+            Provider::Anthropic => bearer || request.headers.contains_key("x-api-key"),
+        };
+        if known {
+            Ok(())
+        } else {
+            Err(Refusal::unauthenticated(self))
+        }
+    }
+
+    /// The fields that every answer of this provider carries.
+    pub(crate) fn fields(self, seed: Seed) -> Fields {
+        match self {
+            Provider::OpenAi => Fields::new()
+                .with("x-request-id", seed.id("req_", HEX, 32))
+                .with("openai-organization", "emulated-org")
+                .with("openai-processing-ms", "7")
+                .with("openai-version", "2020-10-01")
+                .with("x-ratelimit-limit-requests", "10000")
+                .with("x-ratelimit-remaining-requests", "9999")
+                .with("x-ratelimit-reset-requests", "6ms")
+                .with("Set-Cookie", "__cf_bm=emulated; path=/; Secure; HttpOnly")
+                .with("Set-Cookie", "_cfuvid=emulated; path=/; Secure; HttpOnly")
+                .with("CF-RAY", "emulated-OSL"),
+            Provider::Anthropic => Fields::new()
+                .with("request-id", seed.id("req_01", ALPHANUMERIC, 22))
+                .with(
+                    "anthropic-organization-id",
+                    "00000000-0000-4000-8000-000000000000",
+                )
+                .with("anthropic-ratelimit-requests-limit", "4000")
+                .with("anthropic-ratelimit-requests-remaining", "3999")
+                .with("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:00Z")
+                .with("CF-RAY", "emulated-OSL"),
+        }
+    }
+
+    /// The body of an error.
+    fn error(self, kind: &Kind, message: &str, param: Option<&str>) -> String {
+        let body = match self {
+            Provider::OpenAi => json!({"error": {
+                "message": message,
+                "type": kind.openai,
+                "param": param,
+                "code": kind.code,
+            }}),
+            Provider::Anthropic => json!({
+                "type": "error",
+                "error": {"type": kind.anthropic, "message": message},
+                "request_id": Seed::of_text(message).id("req_01", ALPHANUMERIC, 22),
+            }),
+        };
+        match self {
+            Provider::OpenAi => format!("{body:#}\n"),
+            Provider::Anthropic => body.to_string(),
+        }
+    }
+}
+
+fn has_bearer(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+}
+
+/// What sort of error, in each provider's words.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    openai: &'static str,
+    code: Option<&'static str>,
+    anthropic: &'static str,
+}
+
+const INVALID: Kind = Kind {
+    openai: "invalid_request_error",
+    code: None,
+    anthropic: "invalid_request_error",
+};
+const TOO_LARGE: Kind = Kind {
+    openai: "invalid_request_error",
+    code: Some("request_too_large"),
+    anthropic: "request_too_large",
+};
+const UNAUTHENTICATED: Kind = Kind {
+    openai: "invalid_request_error",
+    code: Some("invalid_api_key"),
+    anthropic: "authentication_error",
+};
+const NOT_FOUND: Kind = Kind {
+    openai: "invalid_request_error",
+    code: None,
+    anthropic: "not_found_error",
+};
+const RATE_LIMITED: Kind = Kind {
+    openai: "requests",
+    code: Some("rate_limit_exceeded"),
+    anthropic: "rate_limit_error",
+};
+const OVERLOADED: Kind = Kind {
+    openai: "server_error",
+    code: Some("overloaded"),
+    anthropic: "overloaded_error",
+};
+const FAILED: Kind = Kind {
+    openai: "server_error",
+    code: None,
+    anthropic: "api_error",
+};
+
+/// An answer other than what was asked for.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    content: RefusalContent,
+    fields: Fields,
+}
+
+#[derive(Debug)]
+enum RefusalContent {
+    /// The provider's JSON.
+    Provider {
+        kind: Kind,
+        message: String,
+        param: Option<&'static str>,
+    },
+    /// A page by whatever stands in front of the provider.
+    Html(&'static str),
+}
+
+impl Refusal {
+    fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            content: RefusalContent::Provider {
+                kind,
+                message: message.into(),
+                param: None,
+            },
+            fields: Fields::new(),
+        }
+    }
+
+    /// A request that says something wrong about `param`.
+    pub(crate) fn invalid(message: impl Into<String>, param: Option<&'static str>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            content: RefusalContent::Provider {
+                kind: INVALID,
+                message: message.into(),
+                param,
+            },
+            fields: Fields::new(),
+        }
+    }
+
+    /// The same refusal with another status.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// A body past the limit.
+    pub(crate) fn too_large() -> Self {
+        let message = "Request exceeds the maximum size";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, message)
+    }
+
+    /// No credentials.
+    fn unauthenticated(provider: Provider) -> Self {
+        let message = match provider {
+            Provider::OpenAi => {
+                "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
+            }
+            Provider::Anthropic => "x-api-key header is required",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, message)
+    }
+
+    /// No such path.
+    pub(crate) fn not_found(request: &Request) -> Self {
+        let message = format!("Invalid URL ({} {})", request.method, request.path());
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+    }
+
+    /// No such stored object.
+    pub(crate) fn no_such_response(id: &str) -> Self {
+        let message = format!("Response with id '{id}' not found.");
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+    }
+
+    /// Too many requests.
+    pub(crate) fn rate_limited() -> Self {
+        let mut refusal = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            RATE_LIMITED,
+            "Rate limit reached. Please try again in 1s.",
+        );
+        refusal.fields = Fields::new()
+            .with("retry-after", "1")
+            .with("retry-after-ms", "20")
+            .with("x-ratelimit-remaining-requests", "0");
+        refusal
+    }
+
+    /// Too much to do.
+    pub(crate) fn overloaded() -> Self {
+        let status = StatusCode::from_u16(529).expect("529 is a three-digit status");
+        Self::new(status, OVERLOADED, "Overloaded")
+    }
+
+    /// A failure inside.
+    pub(crate) fn failed() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            FAILED,
+            "The server had an error while processing your request.",
+        )
+    }
+
+    /// `Expect` refused.
+    pub(crate) fn expectation() -> Self {
+        Self::new(
+            StatusCode::EXPECTATION_FAILED,
+            INVALID,
+            "Expectation refused",
+        )
+    }
+
+    /// A failure in front.
+    pub(crate) fn html() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            content: RefusalContent::Html(
+                "<html>\r\n<head><title>500 Internal Server Error</title></head>\r\n<body>\r\n\
+                 <center><h1>500 Internal Server Error</h1></center>\r\n<hr><center>cloudflare</center>\r\n\
+                 </body>\r\n</html>\r\n",
+            ),
+            fields: Fields::new(),
+        }
+    }
+
+    /// The refusal in a provider's words.
+    pub(crate) fn answer(self, provider: Provider) -> Answer {
+        match self.content {
+            RefusalContent::Provider {
+                kind,
+                message,
+                param,
+            } => {
+                let body = provider.error(&kind, &message, param);
+                let mut fields = provider.fields(Seed::of_text(&body));
+                fields.extend(self.fields);
+                Answer::json(self.status, fields, body)
+            }
+            RefusalContent::Html(page) => {
+                Answer::plain(self.status, self.fields, "text/html", page)
+            }
+        }
+    }
+}
