@@ -1,0 +1,257 @@
+//! The pod-local certificate authority: made in memory at start, mints a leaf
+//! for each intercepted host, gone with the process.
+//!
+//! The leaf rules are those that strict clients enforce: an authority key
+//! identifier equal to the issuer's subject key identifier (Python 3.13 checks),
+//! `serverAuth`, a validity under 200 days that begins in the past, a random
+//! serial number, a subject alternative name.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, SanType, SerialNumber,
+};
+use rustls::{
+    crypto::aws_lc_rs::sign::any_ecdsa_type,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SigningKey},
+};
+
+/// Clocks of applications may be behind: certificates begin two days ago.
+const BACKDATED: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Whole validity of a leaf. Clients refuse more than 398 days today and 200
+/// from 2026 on; a leaf is minted again long before it ends.
+const LEAF_VALIDITY: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A leaf is served from the cache this long.
+const LEAF_REUSE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The CA lives as long as its process; no pod is expected to outlive this.
+const CA_VALIDITY: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+/// Leaves kept. Only hosts of the catalogue get one, so that wildcard hosts are
+/// the only way to fill it; beyond it the oldest makes room.
+const LEAVES_MAX: usize = 512;
+/// Upper bound of X.520 for a common name.
+const COMMON_NAME_LEN_MAX: usize = 64;
+const SERIAL_LEN: usize = 16;
+
+/// Minting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// rcgen could not make or sign a certificate.
+    #[error("cannot make a certificate for {subject}: {source}")]
+    Certificate {
+        /// Whose certificate.
+        subject: String,
+        /// Why.
+        source: rcgen::Error,
+    },
+    /// The crypto provider does not take the key it made.
+    #[error("cannot use a generated key: {0}")]
+    Key(#[source] rustls::Error),
+    /// The system has no random numbers.
+    #[error("the system's random number generator failed")]
+    Random,
+}
+
+/// A certificate authority whose key exists in this process only.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+    leaf_key: KeyPair,
+    leaf_signer: Arc<dyn SigningKey>,
+    leaves: Mutex<HashMap<String, Leaf>>,
+}
+
+struct Leaf {
+    key: Arc<CertifiedKey>,
+    minted: SystemTime,
+}
+
+impl Authority {
+    /// Makes a CA that is valid from `now`.
+    ///
+    /// `permitted` are the DNS suffixes it may speak for (RFC 5280 §4.2.1.10);
+    /// `None` leaves it unconstrained, for catalogues that cannot be enumerated.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the crypto library or the random number generator does.
+    pub fn new(permitted: Option<&[String]>, now: SystemTime) -> Result<Self, AuthorityError> {
+        let subject = "weir certificate authority";
+        let certificate_error =
+            |source| AuthorityError::Certificate { subject: subject.into(), source };
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(subject);
+        params.serial_number = Some(serial()?);
+        params.not_before = (now - BACKDATED).into();
+        params.not_after = (now + CA_VALIDITY).into();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.name_constraints = permitted.map(constraints);
+        let key = KeyPair::generate().map_err(certificate_error)?;
+        let certificate = params.self_signed(&key).map_err(certificate_error)?;
+        let leaf_key = KeyPair::generate().map_err(certificate_error)?;
+        let leaf_der = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+        let leaf_signer = any_ecdsa_type(&leaf_der).map_err(AuthorityError::Key)?;
+        Ok(Self {
+            certificate_pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+            leaf_key,
+            leaf_signer,
+            leaves: Mutex::default(),
+        })
+    }
+
+    /// The CA certificate, PEM. The only part that leaves the process.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The leaf for a host: a DNS name, lower case, or an IP address.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be put into a certificate.
+    pub fn leaf(&self, host: &str, now: SystemTime) -> Result<Arc<CertifiedKey>, AuthorityError> {
+        if let Some(leaf) = self.cached(host, now) {
+            return Ok(leaf);
+        }
+        let key = Arc::new(self.mint(host, now)?);
+        let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+        if leaves.len() >= LEAVES_MAX
+            && let Some(oldest) =
+                leaves.iter().min_by_key(|(_, leaf)| leaf.minted).map(|(host, _)| host.clone())
+        {
+            leaves.remove(&oldest);
+        }
+        leaves.insert(host.to_owned(), Leaf { key: Arc::clone(&key), minted: now });
+        Ok(key)
+    }
+
+    fn cached(&self, host: &str, now: SystemTime) -> Option<Arc<CertifiedKey>> {
+        let leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaf = leaves.get(host)?;
+        // A clock that was set back makes the age an error: mint again.
+        let fresh = now.duration_since(leaf.minted).is_ok_and(|age| age < LEAF_REUSE);
+        fresh.then(|| Arc::clone(&leaf.key))
+    }
+
+    fn mint(&self, host: &str, now: SystemTime) -> Result<CertifiedKey, AuthorityError> {
+        let certificate_error =
+            |source| AuthorityError::Certificate { subject: host.to_owned(), source };
+        let mut params = CertificateParams::default();
+        // A subject that is never empty keeps the alternative name uncritical.
+        params.distinguished_name =
+            name(if host.len() <= COMMON_NAME_LEN_MAX { host } else { "intercepted host" });
+        params.subject_alt_names = vec![match host.parse::<IpAddr>() {
+            Ok(ip) => SanType::IpAddress(ip),
+            Err(_not_an_address) => {
+                SanType::DnsName(host.try_into().map_err(certificate_error)?)
+            }
+        }];
+        params.serial_number = Some(serial()?);
+        params.not_before = (now - BACKDATED).into();
+        params.not_after = (now - BACKDATED + LEAF_VALIDITY).into();
+        // Writes basicConstraints and a subject key identifier, which differs
+        // from the CA's because the keys differ.
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate =
+            params.signed_by(&self.leaf_key, &self.issuer).map_err(certificate_error)?;
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        Ok(CertifiedKey::new(chain, Arc::clone(&self.leaf_signer)))
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Authority(key not shown)")
+    }
+}
+
+fn name(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+fn constraints(permitted: &[String]) -> NameConstraints {
+    // Names without a constraint of their own type are unrestricted, so that
+    // addresses have to be excluded explicitly.
+    let any_v4 = CidrSubnet::from_v4_prefix([0; 4], 0);
+    let any_v6 = CidrSubnet::from_v6_prefix([0; 16], 0);
+    NameConstraints {
+        permitted_subtrees: permitted.iter().cloned().map(GeneralSubtree::DnsName).collect(),
+        excluded_subtrees: vec![
+            GeneralSubtree::IpAddress(any_v4),
+            GeneralSubtree::IpAddress(any_v6),
+        ],
+    }
+}
+
+/// 127 random bits: unique, and positive in DER.
+fn serial() -> Result<SerialNumber, AuthorityError> {
+    let mut bytes = [0; SERIAL_LEN];
+    super::provider().secure_random.fill(&mut bytes).map_err(|_no_reason| AuthorityError::Random)?;
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn authority() -> Authority {
+        Authority::new(Some(&["api.openai.com".into()]), SystemTime::now()).unwrap()
+    }
+
+    #[test]
+    fn a_leaf_is_reused_until_it_is_old() {
+        let authority = authority();
+        let now = SystemTime::now();
+        let first = authority.leaf("api.openai.com", now).unwrap();
+        assert!(Arc::ptr_eq(&first, &authority.leaf("api.openai.com", now + DAY).unwrap()));
+        let later = authority.leaf("api.openai.com", now + 31 * DAY).unwrap();
+        assert_ne!(first.cert, later.cert);
+    }
+
+    #[test]
+    fn the_leaf_cache_is_bounded() {
+        let authority = authority();
+        let now = SystemTime::now();
+        for index in 0..LEAVES_MAX + 10 {
+            let seconds = Duration::from_secs(index.try_into().unwrap());
+            authority.leaf(&format!("h{index}.api.openai.com"), now + seconds).unwrap();
+        }
+        assert_eq!(authority.leaves.lock().unwrap().len(), LEAVES_MAX);
+    }
+
+    #[test]
+    fn long_names_and_addresses_get_a_leaf_and_names_that_cannot_do_not() {
+        let authority = authority();
+        let long = format!("{}.api.openai.com", "a".repeat(60));
+        for host in [long.as_str(), "203.0.113.7", "2001:db8::7", "xn--bcher-kva.example"] {
+            authority.leaf(host, SystemTime::now()).unwrap();
+        }
+        assert!(authority.leaf("h\u{e9}.example", SystemTime::now()).is_err());
+    }
+
+    #[test]
+    fn the_key_is_not_printed() {
+        let printed = format!("{:?}", authority());
+        assert_eq!(printed, "Authority(key not shown)");
+        assert!(!authority().certificate_pem().contains("PRIVATE"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The leg to the provider: TLS as a client, always verified.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rustls::{
+    CertificateError, ClientConfig, RootCertStore, SignatureScheme,
+    client::ResolvesClientCert,
+    pki_types::ServerName,
+    sign::CertifiedKey,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// A TLS handshake is two round trips; providers are given ample time, and no
+/// more, because an application waits behind it.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(15);
+
+/// Why there is no verified connection to the provider.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamTlsError {
+    /// The certificate has expired, or is not valid yet.
+    #[error("upstream certificate expired or not yet valid")]
+    Expired,
+    /// The certificate is for another name.
+    #[error("upstream certificate is for another name")]
+    WrongName,
+    /// No configured root signed the certificate.
+    #[error("upstream certificate is signed by an unknown authority (see `tls.upstream_roots`)")]
+    UnknownIssuer,
+    /// The certificate is unusable in another way.
+    #[error("upstream certificate refused: {0}")]
+    Certificate(String),
+    /// The handshake failed before a certificate was seen, or after.
+    #[error("upstream TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    /// The provider did not finish the handshake.
+    #[error("upstream TLS handshake timed out")]
+    Timeout,
+}
+
+impl UpstreamTlsError {
+    /// Whether it is the certificate that was refused.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        match self {
+            Self::Expired | Self::WrongName | Self::UnknownIssuer | Self::Certificate(_) => true,
+            Self::Handshake(_) | Self::Timeout => false,
+        }
+    }
+}
+
+/// A verified connection.
+pub struct Verified {
+    /// The connection, handshake done.
+    pub stream: TlsStream<TcpStream>,
+    /// Whether the provider asked for a client certificate, which weir has not.
+    pub asked_for_certificate: bool,
+}
+
+/// Makes verified connections.
+#[derive(Clone)]
+pub struct Upstream {
+    base: ClientConfig,
+}
+
+impl Upstream {
+    /// Verifies against these roots, and no others.
+    ///
+    /// # Errors
+    ///
+    /// Only if the crypto provider lacks the default protocol versions.
+    pub fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
+        let base = ClientConfig::builder_with_provider(super::provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { base })
+    }
+
+    /// Handshakes as a client of `name`, offering exactly `alpn`.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamTlsError`]; whatever it is, nothing of the application's has
+    /// been sent.
+    pub async fn connect(
+        &self,
+        tcp: TcpStream,
+        name: ServerName<'static>,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<Verified, UpstreamTlsError> {
+        let asked = Arc::new(AskedForCertificate(AtomicBool::new(false)));
+        let mut config = self.base.clone();
+        config.alpn_protocols = alpn;
+        config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        let stream = tokio::time::timeout(HANDSHAKE_WAIT, handshake)
+            .await
+            .map_err(|_elapsed| UpstreamTlsError::Timeout)?
+            .map_err(classify)?;
+        Ok(Verified { stream, asked_for_certificate: asked.0.load(Ordering::Relaxed) })
+    }
+}
+
+fn classify(error: io::Error) -> UpstreamTlsError {
+    let Some(rustls::Error::InvalidCertificate(reason)) =
+        error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    else {
+        return UpstreamTlsError::Handshake(error);
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library's list is open; what is not named keeps its own words"
+    )]
+    match reason {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => UpstreamTlsError::Expired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            UpstreamTlsError::WrongName
+        }
+        CertificateError::UnknownIssuer => UpstreamTlsError::UnknownIssuer,
+        other => UpstreamTlsError::Certificate(other.to_string()),
+    }
+}
+
+/// Notes that the server sent a CertificateRequest, and has no certificate.
+#[derive(Debug)]
+struct AskedForCertificate(AtomicBool);
+
+impl ResolvesClientCert for AskedForCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        // rustls calls `resolve` either way; true keeps the request visible.
+        true
+    }
+}
