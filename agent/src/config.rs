@@ -194,8 +194,8 @@ impl Refusal {
             }
         };
         Self {
-            line: line.into(),
-            column: column.into(),
+            line,
+            column,
             key,
             why,
         }
