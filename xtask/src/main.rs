@@ -1,1 +1,61 @@
-fn main() {}
+//! `cargo xtask`: the verbs of a developer's day, one file each.
+//!
+//! Owns how weir is set up, built, checked and tested on a machine. It refuses to depend on any
+//! weir crate, so that it still runs when none of them compiles; what it needs to know about them
+//! (package names, the place of the eBPF object) is in [`workspace`].
+
+mod build;
+mod check;
+mod command;
+mod metadata;
+mod privilege;
+mod setup;
+mod step;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Sets up, builds, checks and tests weir.
+///
+/// Every verb first sets up what it needs on this machine, says what it installs and why, and is
+/// silent about what is already there. Once set up, everything works offline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Setup(setup::Args),
+    Build(build::Args),
+    Check(check::Args),
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match cli.verb {
+        Verb::Setup(args) => setup::run(&workspace, &args),
+        Verb::Build(args) => build::run(&workspace, &args),
+        Verb::Check(args) => check::run(&workspace, &args),
+        Verb::Test(args) => test::run(&workspace, &args),
+    }
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask check`: everything that judges the source without running it.
+
+use anyhow::Result;
+
+use crate::build;
+use crate::command::on_path;
+use crate::metadata;
+use crate::setup::route::{RouteChoice, Toolchain};
+use crate::setup::{self, Purpose};
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+/// Checks format, lints (host and BPF), documentation and dependencies.
+///
+/// In this order, stopping at the first that fails: `cargo fmt --check`; clippy over all targets
+/// of the workspace, the privileged tests included; clippy over the eBPF programs with the
+/// compiler that builds them; `cargo doc`; `cargo deny check` where cargo-deny is installed.
+/// Warnings are errors.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    route: RouteChoice,
+}
+
+/// The verb.
+///
+/// # Errors
+/// When set-up fails or a check does.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let toolchain = setup::ensure(workspace, &[Purpose::Check], args.route)?;
+    let steps = Steps::new("check", workspace.tools().join("log"));
+
+    steps.shown("format", workspace.cargo(["fmt", "--all", "--check"]))?;
+    clippy_host(workspace, &steps)?;
+    clippy_bpf(workspace, &steps, &toolchain)?;
+
+    let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    steps.shown("documentation", doc)?;
+    dependencies(workspace, &steps)
+}
+
+fn clippy_host(workspace: &Workspace, steps: &Steps) -> Result<()> {
+    let mut clippy = workspace.cargo(["clippy", "--workspace", "--all-targets"]);
+    // Tests behind a feature are left out by --all-targets, and would rot.
+    for test in metadata::gated_tests(workspace)? {
+        for feature in test.features {
+            clippy
+                .arg("--features")
+                .arg(format!("{}/{feature}", test.package));
+        }
+    }
+    clippy.args(["--", "-D", "warnings"]);
+    steps.shown("clippy for the host", clippy)
+}
+
+/// With the clippy of the toolchain that builds the object: rustup's stable has no `core` for BPF,
+/// and clippy cannot read that of another compiler.
+fn clippy_bpf(workspace: &Workspace, steps: &Steps, toolchain: &Toolchain) -> Result<()> {
+    let mut clippy = toolchain.cargo(workspace, "clippy");
+    clippy
+        .args(build::ebpf_selection())
+        .args(["--", "-D", "warnings"]);
+    steps.shown("clippy for BPF", clippy)
+}
+
+fn dependencies(workspace: &Workspace, steps: &Steps) -> Result<()> {
+    if on_path("cargo-deny").is_none() {
+        steps.note(
+            "dependencies NOT checked: cargo-deny is not installed \
+             (`cargo install cargo-deny --locked`)",
+        );
+        return Ok(());
+    }
+    steps.shown(
+        "dependencies",
+        workspace.cargo(["deny", "--workspace", "check"]),
+    )
+}

@@ -1,0 +1,194 @@
+//! `cargo xtask setup`: what a verb needs on this machine, installed once.
+//!
+//! Every verb calls [`ensure`] with its purpose. What a working command already provides is left
+//! alone, wherever it came from; what is missing is named with its reason and installed with
+//! Debian's apt-get or rustup. Nothing is ever removed.
+
+mod crates;
+mod packages;
+pub(crate) mod route;
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::command::{on_path, succeeds};
+use crate::setup::packages::Apt;
+use crate::setup::route::{RouteChoice, Toolchain};
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+/// Installs what the other verbs need, and nothing that is already there.
+///
+/// Each verb does this for itself; run it alone to be ready for working offline. It says what it
+/// installs and why, uses apt-get (as root, or through sudo) and rustup, builds bpf-linker in
+/// target/tools, and is silent when there is nothing to do.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to prepare for.
+    #[arg(value_enum, default_values = ["build", "check", "test"])]
+    purposes: Vec<Purpose>,
+    #[command(flatten)]
+    route: RouteChoice,
+}
+
+/// What a verb wants from the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// A C compiler and the eBPF toolchain.
+    Build,
+    /// As build, and the formatter and linters.
+    Check,
+    /// As build, and the programs that the privileged tests run.
+    Test,
+    /// As build, and Python, Node and curl, which run the providers' SDKs.
+    Demo,
+}
+
+/// A command that a purpose needs, and the Debian packages that provide it.
+struct Tool {
+    name: &'static str,
+    why: &'static str,
+    packages: &'static [&'static str],
+    works: fn() -> bool,
+}
+
+const C_COMPILER: Tool = Tool {
+    name: "cc",
+    why: "a C compiler, for the cryptography and compression libraries",
+    packages: &["gcc", "libc6-dev"],
+    works: || on_path("cc").is_some(),
+};
+const IP: Tool = Tool {
+    name: "ip",
+    why: "network namespaces of the tests and the demo",
+    packages: &["iproute2"],
+    works: || on_path("ip").is_some(),
+};
+const CURL: Tool = Tool {
+    name: "curl",
+    why: "an unmodified client to intercept",
+    packages: &["curl", "ca-certificates"],
+    works: || on_path("curl").is_some(),
+};
+const BPFTOOL: Tool = Tool {
+    name: "bpftool",
+    why: "what the kernel holds, seen by someone other than weir",
+    packages: &["bpftool"],
+    works: || on_path("bpftool").is_some(),
+};
+const PYTHON: Tool = Tool {
+    name: "python3 with venv",
+    why: "the providers' Python SDKs",
+    packages: &["python3", "python3-venv"],
+    works: || succeeds("python3", &["-c", "import venv, ensurepip"]),
+};
+const NODE: Tool = Tool {
+    name: "node",
+    why: "the providers' Node SDK",
+    packages: &["nodejs"],
+    works: || on_path("node").is_some(),
+};
+const NPM: Tool = Tool {
+    name: "npm",
+    why: "fetches the Node SDK",
+    packages: &["npm"],
+    works: || on_path("npm").is_some(),
+};
+
+impl Purpose {
+    fn tools(self) -> &'static [Tool] {
+        const BUILD: &[Tool] = &[C_COMPILER];
+        const TEST: &[Tool] = &[C_COMPILER, IP, CURL, BPFTOOL];
+        const DEMO: &[Tool] = &[C_COMPILER, IP, CURL, PYTHON, NODE, NPM];
+        match self {
+            Self::Build | Self::Check => BUILD,
+            Self::Test => TEST,
+            Self::Demo => DEMO,
+        }
+    }
+}
+
+/// The verb.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    ensure(workspace, &args.purposes, args.route).map(drop)
+}
+
+/// Installs what `purposes` need and this machine lacks, and gives the toolchain that builds the
+/// eBPF object.
+///
+/// # Errors
+/// When something is missing and cannot be installed; the message is the recipe.
+pub(crate) fn ensure(
+    workspace: &Workspace,
+    purposes: &[Purpose],
+    route: RouteChoice,
+) -> Result<Toolchain> {
+    let steps = Steps::new("setup", workspace.tools().join("log"));
+    let mut apt = Apt::new();
+
+    let mut missing: Vec<&Tool> = Vec::new();
+    for tool in purposes.iter().flat_map(|purpose| purpose.tools()) {
+        let seen = missing.iter().any(|other| other.name == tool.name);
+        if !seen && !(tool.works)() {
+            missing.push(tool);
+        }
+    }
+    for tool in &missing {
+        steps.note(&format!("{} is missing: {}", tool.name, tool.why));
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|tool| tool.packages)
+        .copied()
+        .collect();
+    apt.install(workspace, &steps, &packages)?;
+
+    let toolchain = route::ensure(workspace, &steps, &mut apt, route)?;
+    if purposes.contains(&Purpose::Check) {
+        ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
+    }
+    crates::ensure(workspace, &steps)?;
+    Ok(toolchain)
+}
+
+/// rustfmt and clippy for the host, and clippy for BPF where the route has it.
+fn ensure_linters(
+    workspace: &Workspace,
+    steps: &Steps,
+    apt: &mut Apt,
+    toolchain: &Toolchain,
+) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_default();
+    let beside_cargo = Path::new(&cargo).parent();
+    let has = |program: &str| {
+        beside_cargo.is_some_and(|directory| directory.join(program).is_file())
+            || on_path(program).is_some_and(|found| !is_rustup_proxy(&found))
+    };
+    if !(has("cargo-fmt") && has("cargo-clippy")) {
+        let rustup = on_path("rustup").context(
+            "cargo-fmt or cargo-clippy is missing, and so is rustup: \
+             install both for the toolchain you use",
+        )?;
+        let mut add = workspace.command(rustup);
+        add.args(["component", "add", "rustfmt", "clippy"]);
+        steps.silent(
+            "linters",
+            "rustup components rustfmt and clippy: `check` runs them",
+            add,
+        )?;
+    }
+    toolchain.ensure_clippy(workspace, steps, apt)
+}
+
+/// Whether this is one of rustup's stand-ins, which exist for components not installed as well.
+fn is_rustup_proxy(program: &Path) -> bool {
+    program
+        .parent()
+        .is_some_and(|directory| directory.join("rustup").is_file())
+}
