@@ -6,19 +6,23 @@
 //!
 //! Reading order: [`catalogue`] says whose host it is, [`classify`] which API a
 //! path is, [`inspect`] follows one exchange and ends in an [`observation`].
-//! Wire formats have one file each ([`openai_chat`], [`openai_responses`],
-//! [`anthropic`]); the framings they travel in stand beside them ([`decode`]
-//! for content codings, [`sse`] for event streams, [`json`] for documents).
+//! Wire formats have one file each (`openai_chat`, `openai_responses`,
+//! `anthropic`), which fill one `reading`; the framings they travel in stand
+//! beside them ([`decode`] for content codings, [`sse`] for event streams,
+//! [`json`] for documents).
 
-pub mod anthropic;
+mod anthropic;
 pub mod catalogue;
 pub mod classify;
 pub mod decode;
 pub mod inspect;
 pub mod json;
 pub mod observation;
-pub mod openai_chat;
-pub mod openai_responses;
+mod openai_chat;
+mod openai_responses;
+mod openai_usage;
+mod reading;
+mod request;
 pub mod sse;
 pub mod stream_usage;
 pub mod usage;

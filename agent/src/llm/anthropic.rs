@@ -1,1 +1,262 @@
-//! In progress.
+//! Anthropic messages: a body, or a stream whose first event carries the input
+//! side of usage and whose later ones carry running totals.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use serde::Deserialize;
+
+use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::reading::{Counts, Draft, Reading, Slot, code, count};
+use super::request::{RequestFacts, RequestSlot};
+use super::usage::Usage;
+
+const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
+    Interest { path, want, slot }
+}
+
+const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
+    Interest { path, want, slot }
+}
+
+/// What is read of a request.
+pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+    request(&["model"], Want::Scalar, RequestSlot::Model),
+    request(&["stream"], Want::Scalar, RequestSlot::Stream),
+    request(&["system"], Want::Text, RequestSlot::Text),
+    request(&["system", EACH, "text"], Want::Text, RequestSlot::Text),
+    request(
+        &["messages", EACH, "content"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "text"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "input"],
+        Want::Size,
+        RequestSlot::Text,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "content"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "content", EACH, "text"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(
+        &["cache_control", "ttl"],
+        Want::Scalar,
+        RequestSlot::CacheLifetime,
+    ),
+    request(
+        &["tools", EACH, "cache_control", "ttl"],
+        Want::Scalar,
+        RequestSlot::CacheLifetime,
+    ),
+    request(
+        &["system", EACH, "cache_control", "ttl"],
+        Want::Scalar,
+        RequestSlot::CacheLifetime,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "cache_control", "ttl"],
+        Want::Scalar,
+        RequestSlot::CacheLifetime,
+    ),
+];
+
+/// What is read of a body, where the message is the document.
+pub(super) const BODY: &[Interest<Slot>] = &[
+    response(&["id"], Want::Scalar, Slot::Id),
+    response(&["model"], Want::Scalar, Slot::Model),
+    response(&["stop_reason"], Want::Scalar, Slot::FinishReason),
+    response(&["usage"], Want::Value, Slot::Usage),
+    response(&["content", EACH, "text"], Want::Text, Slot::Text),
+    response(&["content", EACH, "thinking"], Want::Text, Slot::Text),
+    response(&["content", EACH, "input"], Want::Size, Slot::Text),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// What is read of an event.
+pub(super) const EVENT: &[Interest<Slot>] = &[
+    response(&["type"], Want::Scalar, Slot::Kind),
+    response(&["message", "id"], Want::Scalar, Slot::Id),
+    response(&["message", "model"], Want::Scalar, Slot::Model),
+    response(&["message", "usage"], Want::Value, Slot::Usage),
+    response(&["usage"], Want::Value, Slot::Usage),
+    response(&["delta", "stop_reason"], Want::Scalar, Slot::FinishReason),
+    response(&["content_block", "name"], Want::Text, Slot::Text),
+    response(&["delta", "text"], Want::Text, Slot::Text),
+    response(&["delta", "thinking"], Want::Text, Slot::Text),
+    response(&["delta", "partial_json"], Want::Text, Slot::Text),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// Takes an event. Usage that comes with the reason to stop is the last.
+pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
+    let ends = draft.finish_reason.is_some() && draft.counts.is_some();
+    let is_stop = draft.kind.as_deref() == Some("message_stop");
+    // The same field means another thing elsewhere: text deltas are not ours to
+    // name, and only `error` events carry an error.
+    draft.kind = None;
+    reading.commit(draft);
+    reading.is_usage_final |= ends;
+    reading.has_ended |= is_stop;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UsageSlot {
+    Input,
+    Output,
+    CacheRead,
+    CacheWrite,
+    CacheWrite5m,
+    CacheWrite1h,
+    Thinking,
+    ServiceTier,
+    Speed,
+    Geo,
+    Iterations,
+}
+
+const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
+    Interest {
+        path,
+        want: Want::Scalar,
+        slot,
+    }
+}
+
+const USAGE: &[Interest<UsageSlot>] = &[
+    usage(&["input_tokens"], UsageSlot::Input),
+    usage(&["output_tokens"], UsageSlot::Output),
+    usage(&["cache_read_input_tokens"], UsageSlot::CacheRead),
+    usage(&["cache_creation_input_tokens"], UsageSlot::CacheWrite),
+    usage(
+        &["cache_creation", "ephemeral_5m_input_tokens"],
+        UsageSlot::CacheWrite5m,
+    ),
+    usage(
+        &["cache_creation", "ephemeral_1h_input_tokens"],
+        UsageSlot::CacheWrite1h,
+    ),
+    usage(
+        &["output_tokens_details", "thinking_tokens"],
+        UsageSlot::Thinking,
+    ),
+    usage(&["service_tier"], UsageSlot::ServiceTier),
+    usage(&["speed"], UsageSlot::Speed),
+    usage(&["inference_geo"], UsageSlot::Geo),
+    Interest {
+        path: &["iterations"],
+        want: Want::Value,
+        slot: UsageSlot::Iterations,
+    },
+];
+
+/// Reads a usage object. Its input counts neither cache reads nor writes:
+/// [`totals`] adds them once all parts have been seen.
+pub(super) fn parse(raw: &[u8]) -> Counts {
+    let mut counts = Counts::default();
+    // The object was captured whole: what the scan says of its end is known.
+    let _whole = scan(raw, USAGE, |found| {
+        let Found::Value { slot, raw, .. } = found else {
+            return;
+        };
+        let field = match slot {
+            UsageSlot::Input => &mut counts.usage.input,
+            UsageSlot::Output => &mut counts.usage.output,
+            UsageSlot::CacheRead => &mut counts.usage.cache_read,
+            UsageSlot::CacheWrite => &mut counts.usage.cache_write,
+            UsageSlot::CacheWrite5m => &mut counts.usage.cache_write_5m,
+            UsageSlot::CacheWrite1h => &mut counts.usage.cache_write_1h,
+            UsageSlot::Thinking => &mut counts.usage.reasoning,
+            UsageSlot::ServiceTier => return counts.service_tier = code(raw),
+            UsageSlot::Speed => return counts.speed = code(raw),
+            UsageSlot::Geo => return counts.inference_geo = code(raw),
+            UsageSlot::Iterations => return counts.beside = compactions(raw),
+        };
+        *field = count(raw).or(*field);
+    });
+    counts
+}
+
+/// One of the model calls behind a message.
+#[derive(Deserialize)]
+struct Iteration {
+    #[serde(rename = "type")]
+    kind: String,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+/// What compactions used: the only iterations known not to be in the totals.
+/// Whether those of an advisor are is not documented; they are left out.
+fn compactions(raw: &[u8]) -> Option<Usage> {
+    let iterations: Vec<Iteration> = serde_json::from_slice(raw).ok()?;
+    let mut compactions = iterations
+        .iter()
+        .filter(|iteration| iteration.kind == "compaction")
+        .peekable();
+    compactions.peek()?;
+    Some(compactions.fold(Usage::default(), |sum, iteration| Usage {
+        input: plus(sum.input, iteration.input_tokens),
+        output: plus(sum.output, iteration.output_tokens),
+        cache_read: plus(sum.cache_read, iteration.cache_read_input_tokens),
+        cache_write: plus(sum.cache_write, iteration.cache_creation_input_tokens),
+        ..Usage::default()
+    }))
+}
+
+/// Adds what is known.
+fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (known, None) | (None, known) => known,
+    }
+}
+
+/// Usage in weir's terms, from the last value of each field.
+pub(super) fn totals(counts: &Counts, facts: &RequestFacts) -> Usage {
+    let mut usage = counts.usage;
+    if let Some(beside) = counts.beside {
+        usage.input = plus(usage.input, beside.input);
+        usage.output = plus(usage.output, beside.output);
+        usage.cache_read = plus(usage.cache_read, beside.cache_read);
+        usage.cache_write = plus(usage.cache_write, beside.cache_write);
+    }
+    let split = plus(usage.cache_write_5m, usage.cache_write_1h).unwrap_or(0);
+    usage.cache_write = usage.cache_write.or((split > 0).then_some(split));
+    // The split is in the first event only, the total may grow after it.
+    let unsplit = usage.cache_write.unwrap_or(0).saturating_sub(split);
+    if unsplit > 0 {
+        let lifetime = if facts.caches_for_an_hour == Some(true) {
+            &mut usage.cache_write_1h
+        } else {
+            &mut usage.cache_write_5m
+        };
+        *lifetime = plus(*lifetime, Some(unsplit));
+    }
+    usage.input = usage.input.map(|uncached| {
+        uncached
+            .saturating_add(usage.cache_read.unwrap_or(0))
+            .saturating_add(usage.cache_write.unwrap_or(0))
+    });
+    usage
+}

@@ -1,1 +1,158 @@
-//! In progress.
+//! OpenAI chat completions, as spoken by most providers and servers.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use super::json::{EACH, Interest, Path, Want};
+use super::reading::{Draft, Reading, Slot};
+use super::request::RequestSlot;
+
+const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
+    Interest { path, want, slot }
+}
+
+const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
+    Interest { path, want, slot }
+}
+
+/// What is read of a request.
+pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+    request(&["model"], Want::Scalar, RequestSlot::Model),
+    request(&["stream"], Want::Scalar, RequestSlot::Stream),
+    request(
+        &["messages", EACH, "content"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(
+        &["messages", EACH, "content", EACH, "text"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(
+        &[
+            "messages",
+            EACH,
+            "tool_calls",
+            EACH,
+            "function",
+            "arguments",
+        ],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(&["tools"], Want::Size, RequestSlot::Text),
+];
+
+/// What is read of a body, and of a chunk.
+pub(super) const RESPONSE: &[Interest<Slot>] = &[
+    response(&["id"], Want::Scalar, Slot::Id),
+    response(&["model"], Want::Scalar, Slot::Model),
+    response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
+    response(&["usage"], Want::Value, Slot::Usage),
+    // Groq, in its last chunk, asked or not.
+    response(&["x_groq", "usage"], Want::Value, Slot::Usage),
+    response(&["choices", EACH], Want::Mark, Slot::Choice),
+    response(
+        &["choices", EACH, "finish_reason"],
+        Want::Scalar,
+        Slot::FinishReason,
+    ),
+    response(
+        &["choices", EACH, "delta", "content"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "delta", "content", EACH, "text"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "delta", "refusal"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "delta", "reasoning"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "delta", "reasoning_content"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &[
+            "choices",
+            EACH,
+            "delta",
+            "tool_calls",
+            EACH,
+            "function",
+            "name",
+        ],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &[
+            "choices",
+            EACH,
+            "delta",
+            "tool_calls",
+            EACH,
+            "function",
+            "arguments",
+        ],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "content"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "content", EACH, "text"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "refusal"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "reasoning"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "reasoning_content"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "tool_calls"],
+        Want::Size,
+        Slot::Text,
+    ),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// Takes a chunk. Usage in a chunk without choices is the last there will be.
+/// Some servers report running totals on every chunk: those count as final only
+/// once the stream has ended.
+pub(super) fn commit_event(draft: Draft, reading: &mut Reading) {
+    let is_usage_chunk = draft.counts.is_some() && !draft.has_choice;
+    reading.commit(draft);
+    reading.is_usage_final |= is_usage_chunk;
+}

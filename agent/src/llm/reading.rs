@@ -1,0 +1,283 @@
+//! What is read of a response, whatever its wire format.
+//!
+//! Values of one document (a body, or one event of a stream) gather in a
+//! [`Draft`], and count when the document turns out to be whole: its wire format
+//! then commits them to the [`Reading`].
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use super::json::Found;
+use super::usage::Usage;
+
+/// Longest name or identifier kept, in bytes.
+const LABEL_LEN_MAX: usize = 200;
+
+/// Longest error code kept, in bytes. Those of the providers are below 50.
+const CODE_LEN_MAX: usize = 64;
+
+/// Where a value of a response belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    Id,
+    Model,
+    ServiceTier,
+    FinishReason,
+    /// The state of the response as a whole.
+    Status,
+    /// Why a response is not complete.
+    Incomplete,
+    /// The type of the event or document.
+    Kind,
+    /// There is a choice.
+    Choice,
+    Usage,
+    /// Generated text.
+    Text,
+    /// There is an error.
+    Error,
+    ErrorCode,
+    ErrorType,
+}
+
+/// The values of one document.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) service_tier: Option<String>,
+    pub(super) finish_reason: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) incomplete: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) has_choice: bool,
+    pub(super) counts: Option<Counts>,
+    pub(super) text_bytes: u64,
+    pub(super) has_error: bool,
+    pub(super) error_code: Option<String>,
+    pub(super) error_type: Option<String>,
+}
+
+impl Draft {
+    /// Takes a value; `parse` reads the usage object of the wire format.
+    pub(super) fn take(&mut self, found: Found<'_, Slot>, parse: fn(&[u8]) -> Counts) {
+        match found {
+            Found::Length { bytes, .. } => self.text_bytes = self.text_bytes.saturating_add(bytes),
+            Found::Mark { slot } => match slot {
+                Slot::Choice => self.has_choice = true,
+                Slot::Error => self.has_error = true,
+                Slot::Id
+                | Slot::Model
+                | Slot::ServiceTier
+                | Slot::FinishReason
+                | Slot::Status
+                | Slot::Incomplete
+                | Slot::Kind
+                | Slot::Usage
+                | Slot::Text
+                | Slot::ErrorCode
+                | Slot::ErrorType => {}
+            },
+            Found::Value { slot, raw, .. } => {
+                let (field, value) = match slot {
+                    Slot::Id => (&mut self.id, label(raw)),
+                    Slot::Model => (&mut self.model, label(raw)),
+                    Slot::ServiceTier => (&mut self.service_tier, code(raw)),
+                    Slot::FinishReason => (&mut self.finish_reason, code(raw)),
+                    Slot::Status => (&mut self.status, code(raw)),
+                    Slot::Incomplete => (&mut self.incomplete, code(raw)),
+                    Slot::Kind => (&mut self.kind, code(raw)),
+                    Slot::ErrorCode => (&mut self.error_code, code(raw)),
+                    Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Usage => {
+                        let counts = parse(raw);
+                        if !counts.is_empty() {
+                            self.counts.get_or_insert_default().merge(counts);
+                        }
+                        return;
+                    }
+                    Slot::Choice | Slot::Error | Slot::Text => return,
+                };
+                if value.is_some() {
+                    *field = value;
+                }
+            }
+        }
+    }
+
+    /// What to call the error in this document, if there is one. The code is the
+    /// more specific; some servers repeat the status there, which says nothing.
+    fn error(&mut self) -> Option<String> {
+        let named = self.error_code.take().or(self.error_type.take());
+        self.has_error
+            .then(|| named.unwrap_or_else(|| "error".to_owned()))
+    }
+}
+
+/// A usage object in the terms of its wire format.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) usage: Usage,
+    /// Spent beside what `usage` says, and to be added to it.
+    pub(super) beside: Option<Usage>,
+    pub(super) service_tier: Option<String>,
+    pub(super) speed: Option<String>,
+    pub(super) inference_geo: Option<String>,
+    pub(super) stated_cost: Option<Decimal>,
+}
+
+impl Counts {
+    /// Field by field, where `newer` knows something.
+    fn merge(&mut self, newer: Self) {
+        self.usage.merge(&newer.usage);
+        self.beside = newer.beside.or(self.beside);
+        self.service_tier = newer.service_tier.or(self.service_tier.take());
+        self.speed = newer.speed.or(self.speed.take());
+        self.inference_geo = newer.inference_geo.or(self.inference_geo.take());
+        self.stated_cost = newer.stated_cost.or(self.stated_cost);
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Everything committed so far.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) service_tier: Option<String>,
+    pub(super) finish_reason: Option<String>,
+    pub(super) counts: Counts,
+    pub(super) error: Option<String>,
+    /// Documents that were whole, or of which the body ended within.
+    pub(super) documents: u64,
+    /// Bytes of generated text.
+    pub(super) text_bytes: u64,
+    /// The part of it that came after the last usage.
+    pub(super) text_bytes_since_usage: u64,
+    /// The provider will not report any more usage for this response.
+    pub(super) is_usage_final: bool,
+    /// The sentinel or event that ends a stream was seen.
+    pub(super) has_ended: bool,
+    /// The response will be generated after this exchange, and fetched by others.
+    pub(super) is_deferred: bool,
+}
+
+impl Reading {
+    /// Takes what means the same in every wire format.
+    pub(super) fn commit(&mut self, mut draft: Draft) {
+        self.documents = self.documents.saturating_add(1);
+        self.error = draft.error().or(self.error.take());
+        self.id = draft.id.or(self.id.take());
+        self.model = draft.model.or(self.model.take());
+        self.service_tier = draft.service_tier.or(self.service_tier.take());
+        self.finish_reason = draft.finish_reason.or(self.finish_reason.take());
+        self.text_bytes = self.text_bytes.saturating_add(draft.text_bytes);
+        self.text_bytes_since_usage = self.text_bytes_since_usage.saturating_add(draft.text_bytes);
+        if let Some(counts) = draft.counts {
+            self.counts.merge(counts);
+            self.text_bytes_since_usage = 0;
+        }
+    }
+}
+
+/// A name or identifier: a string without control characters, cut to its bound.
+pub(super) fn label(raw: &[u8]) -> Option<String> {
+    let mut text: String = serde_json::from_slice(raw).ok()?;
+    text.truncate(text.floor_char_boundary(LABEL_LEN_MAX));
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
+}
+
+/// A word out of a list that a provider keeps. Anything that could be prose is
+/// not one.
+pub(super) fn code(raw: &[u8]) -> Option<String> {
+    let text: String = serde_json::from_slice(raw).ok()?;
+    let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
+    ((1..=CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_code)).then_some(text)
+}
+
+/// A count: a whole number, which some write as `3.0` or `"3"`.
+pub(super) fn count(raw: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let number = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
+    number
+        .parse()
+        .ok()
+        .or_else(|| decimal(number).filter(Decimal::is_integer)?.to_u64())
+}
+
+/// An amount, exactly as it is written.
+pub(super) fn amount(raw: &[u8]) -> Option<Decimal> {
+    decimal(std::str::from_utf8(raw).ok()?).filter(|amount| *amount >= Decimal::ZERO)
+}
+
+fn decimal(text: &str) -> Option<Decimal> {
+    // A fraction longer than 28 digits is rounded rather than refused.
+    text.parse()
+        .ok()
+        .or_else(|| Decimal::from_scientific(text).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_whole_numbers_however_written() {
+        let cases: [(&[u8], Option<u64>); 9] = [
+            (b"12", Some(12)),
+            (b"12.0", Some(12)),
+            (b"\"12\"", Some(12)),
+            (b"1.2e1", Some(12)),
+            (b"12.5", None),
+            (b"-1", None),
+            (b"null", None),
+            (b"{}", None),
+            (b"18446744073709551615", Some(u64::MAX)),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(count(raw), expected, "{}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    #[test]
+    fn amounts_are_exact() {
+        assert_eq!(amount(b"0.1"), Some(Decimal::new(1, 1)));
+        assert_eq!(amount(b"1.2e-05"), Some(Decimal::new(12, 6)));
+        assert_eq!(amount(b"-1"), None);
+    }
+
+    #[test]
+    fn prose_is_no_code() {
+        assert_eq!(
+            code(br#""rate_limit_exceeded""#).as_deref(),
+            Some("rate_limit_exceeded")
+        );
+        assert_eq!(code(br#""your key sk-123 is wrong""#), None);
+        assert_eq!(code(b"429"), None);
+        assert_eq!(
+            code(format!("{:?}", "x".repeat(CODE_LEN_MAX + 1)).as_bytes()),
+            None
+        );
+    }
+
+    #[test]
+    fn labels_are_bounded_at_a_character() {
+        let long = format!("{:?}", "\u{20ac}".repeat(100));
+        assert_eq!(label(long.as_bytes()).map(|text| text.len()), Some(198));
+        assert_eq!(label(br#""a\nb""#), None);
+        assert_eq!(label(br#""\ud83d""#), None);
+    }
+}

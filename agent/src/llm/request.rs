@@ -1,0 +1,64 @@
+//! What is read of a request, whatever its wire format.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use super::json::Found;
+use super::reading::label;
+use super::usage::estimate;
+
+/// Where a value of a request belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestSlot {
+    Model,
+    Stream,
+    /// Text that becomes prompt tokens.
+    Text,
+    /// A reference to a prompt that the provider has kept.
+    Stateful,
+    /// How long a part of the prompt is to be cached.
+    CacheLifetime,
+}
+
+/// The facts about a request.
+#[derive(Debug, Default)]
+pub(super) struct RequestFacts {
+    pub(super) model: Option<String>,
+    pub(super) stream: Option<bool>,
+    /// Bytes of everything that can be counted: text and tool definitions.
+    /// Images and documents are not in it.
+    pub(super) text_bytes: u64,
+    /// Part of the prompt is not in the request.
+    pub(super) is_stateful: bool,
+    /// A cache lifetime was asked for, and every one was an hour.
+    pub(super) caches_for_an_hour: Option<bool>,
+}
+
+impl RequestFacts {
+    pub(super) fn take(&mut self, found: Found<'_, RequestSlot>) {
+        match found {
+            Found::Value { slot, raw, .. } => match slot {
+                RequestSlot::Model => self.model = label(raw).or(self.model.take()),
+                RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
+                RequestSlot::CacheLifetime => {
+                    let hour = raw == b"\"1h\"";
+                    self.caches_for_an_hour = Some(self.caches_for_an_hour.unwrap_or(true) && hour);
+                }
+                RequestSlot::Text | RequestSlot::Stateful => {}
+            },
+            Found::Length { bytes, .. } => {
+                self.text_bytes = self.text_bytes.saturating_add(bytes);
+            }
+            Found::Mark { .. } => self.is_stateful = true,
+        }
+    }
+
+    /// Prompt tokens by the length of the text, if all of the prompt is text here.
+    pub(super) fn estimated_input(&self) -> Option<u64> {
+        (!self.is_stateful && self.text_bytes > 0).then(|| estimate(self.text_bytes))
+    }
+}
