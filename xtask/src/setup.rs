@@ -153,7 +153,7 @@ pub(crate) fn ensure(
     if purposes.contains(&Purpose::Check) {
         ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
     }
-    crates::ensure(workspace, &steps)?;
+    crates::ensure(workspace, &steps, &toolchain)?;
     Ok(toolchain)
 }
 

@@ -1,22 +1,22 @@
-//! The crates of the lock file, fetched once, so that every later build works offline.
+//! The crates that the builds use, fetched once, so that every later build works offline.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
+use crate::setup::route::Toolchain;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-/// Fetches the crates when the lock file is not the one they were last fetched for.
+/// Fetches the crates of the lock file and of `core`'s own build, if either changed since they
+/// were last fetched.
 ///
 /// # Errors
 /// When cargo cannot fetch them.
-pub(crate) fn ensure(workspace: &Workspace, steps: &Steps) -> Result<()> {
+pub(crate) fn ensure(workspace: &Workspace, steps: &Steps, toolchain: &Toolchain) -> Result<()> {
     // Asking cargo would take longer than all other questions of set-up together.
-    let lock = workspace.root().join("Cargo.lock");
-    let stamp = workspace.tools().join("fetched.lock");
-    let current = fs::read(&lock).ok();
-    if current.is_some() && fs::read(&stamp).ok() == current {
+    let stamp = workspace.tools().join("fetched");
+    if fs::read(&stamp).is_ok_and(|fetched| fetched == wanted(workspace, toolchain)) {
         return Ok(());
     }
     let fetch = workspace.cargo(["fetch"]);
@@ -25,8 +25,23 @@ pub(crate) fn ensure(workspace: &Workspace, steps: &Steps) -> Result<()> {
         "crates of Cargo.lock, for building offline from now on",
         fetch,
     )?;
+    if let Some(fetch) = toolchain.fetch_core(workspace) {
+        steps.silent(
+            "core-crates",
+            "crates that `core` is built with, likewise",
+            fetch,
+        )?;
+    }
+    // Only now: the fetch may have completed the lock file.
     fs::create_dir_all(workspace.tools())
-        .and_then(|()| fs::copy(&lock, &stamp))
-        .with_context(|| format!("cannot copy {} to {}", lock.display(), stamp.display()))?;
-    Ok(())
+        .and_then(|()| fs::write(&stamp, wanted(workspace, toolchain)))
+        .with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// What decides which crates are needed: the toolchain and the lock file, which is empty here as
+/// long as there is none.
+fn wanted(workspace: &Workspace, toolchain: &Toolchain) -> Vec<u8> {
+    let mut wanted = format!("{toolchain}\n").into_bytes();
+    wanted.extend(fs::read(workspace.root().join("Cargo.lock")).unwrap_or_default());
+    wanted
 }

@@ -145,6 +145,18 @@ impl Toolchain {
         command
     }
 
+    /// A command that fetches the crates `core` is built with, where this toolchain builds it.
+    pub(crate) fn fetch_core(&self, workspace: &Workspace) -> Option<Command> {
+        match &self.compiler {
+            Compiler::Nightly(nightly) => {
+                let mut fetch = nightly.cargo(workspace, "fetch");
+                fetch.args(["--target", EBPF_TARGET]);
+                Some(fetch)
+            }
+            Compiler::Debian(_) => None,
+        }
+    }
+
     /// Installs the clippy of this toolchain.
     ///
     /// # Errors
