@@ -130,7 +130,12 @@ impl Capture {
                 .insert(reason as u32, 0, 0)
                 .map_err(|source| map_error(map::COUNTERS, source))?;
         }
-        Ok(Self { ebpf, settings, exempt, counters })
+        Ok(Self {
+            ebpf,
+            settings,
+            exempt,
+            counters,
+        })
     }
 
     /// Attaches all programs to a cgroup v2 directory.
@@ -194,22 +199,25 @@ impl Capture {
         attach_type: AttachType,
     ) -> Result<&ProgramFd, CaptureError> {
         let program = self.ebpf.program(name).ok_or(CaptureError::Missing(name))?;
-        let error = |source| CaptureError::Program { name, source: Box::new(source) };
+        let error = |source| CaptureError::Program {
+            name,
+            source: Box::new(source),
+        };
         match attach_type {
-            AttachType::SockOps => {
-                <&SockOps>::try_from(program).and_then(SockOps::fd).map_err(error)
-            }
-            AttachType::Getsockopt => {
-                <&CgroupSockopt>::try_from(program).and_then(CgroupSockopt::fd).map_err(error)
-            }
+            AttachType::SockOps => <&SockOps>::try_from(program)
+                .and_then(SockOps::fd)
+                .map_err(error),
+            AttachType::Getsockopt => <&CgroupSockopt>::try_from(program)
+                .and_then(CgroupSockopt::fd)
+                .map_err(error),
             AttachType::Connect4
             | AttachType::Connect6
             | AttachType::Sendmsg4
             | AttachType::Sendmsg6
             | AttachType::Getpeername4
-            | AttachType::Getpeername6 => {
-                <&CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::fd).map_err(error)
-            }
+            | AttachType::Getpeername6 => <&CgroupSockAddr>::try_from(program)
+                .and_then(CgroupSockAddr::fd)
+                .map_err(error),
         }
     }
 }
@@ -220,22 +228,25 @@ fn load_program(
     attach_type: AttachType,
 ) -> Result<(), CaptureError> {
     let program = ebpf.program_mut(name).ok_or(CaptureError::Missing(name))?;
-    let error = |source| CaptureError::Program { name, source: Box::new(source) };
+    let error = |source| CaptureError::Program {
+        name,
+        source: Box::new(source),
+    };
     match attach_type {
-        AttachType::SockOps => {
-            <&mut SockOps>::try_from(program).and_then(SockOps::load).map_err(error)
-        }
-        AttachType::Getsockopt => {
-            <&mut CgroupSockopt>::try_from(program).and_then(CgroupSockopt::load).map_err(error)
-        }
+        AttachType::SockOps => <&mut SockOps>::try_from(program)
+            .and_then(SockOps::load)
+            .map_err(error),
+        AttachType::Getsockopt => <&mut CgroupSockopt>::try_from(program)
+            .and_then(CgroupSockopt::load)
+            .map_err(error),
         AttachType::Connect4
         | AttachType::Connect6
         | AttachType::Sendmsg4
         | AttachType::Sendmsg6
         | AttachType::Getpeername4
-        | AttachType::Getpeername6 => {
-            <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load).map_err(error)
-        }
+        | AttachType::Getpeername6 => <&mut CgroupSockAddr>::try_from(program)
+            .and_then(CgroupSockAddr::load)
+            .map_err(error),
     }
 }
 
@@ -244,5 +255,8 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, CaptureEr
 }
 
 fn map_error(name: &'static str, source: MapError) -> CaptureError {
-    CaptureError::Map { name, source: Box::new(source) }
+    CaptureError::Map {
+        name,
+        source: Box::new(source),
+    }
 }

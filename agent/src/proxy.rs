@@ -1,1 +1,184 @@
-//! In progress.
+//! The proxy: accepts what the kernel redirected, and relays it.
+//!
+//! In call order: [`Proxy::serve`] accepts; `connection` asks the kernel for the
+//! origin, reads the first bytes and carries out what `decide` says; `dial`
+//! reaches the origin; `splice`, `h1` and `h2` relay. Plain async functions over
+//! concrete types: there is no framework in between.
+
+mod authority;
+mod connection;
+mod decide;
+mod dial;
+mod h1;
+mod h2;
+mod io;
+mod processes;
+mod refusal;
+mod splice;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+
+use self::io::Connection as _;
+pub use self::{
+    dial::Forbidden,
+    processes::{ProcessQuery, Processes},
+};
+use crate::{
+    export::prometheus::Metrics,
+    llm::{
+        catalogue::{Catalogue, Provider},
+        classify::Api,
+    },
+    meter::{
+        exchange::{Exchange, Meter, Opening, Outcome},
+        reason::{Decision, Reason},
+        record::{Process, Protocol},
+    },
+    tls::{downstream::Downstream, upstream::Upstream},
+};
+
+/// Connections served at once. Each needs two descriptors and some 100 KB at
+/// most; beyond it new ones are reset, and counted.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// How long connections get to end by themselves when the proxy stops.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
+/// Accepting fails when descriptors run out; trying again at once would spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Everything that connections share.
+pub struct Proxy {
+    /// Which hosts are model providers.
+    pub catalogue: Catalogue,
+    /// TLS towards applications.
+    pub downstream: Downstream,
+    /// TLS towards providers.
+    pub upstream: Upstream,
+    /// Makes records.
+    pub meter: Meter,
+    /// Counts connections.
+    pub metrics: Arc<Metrics>,
+    /// What is never dialled.
+    pub forbidden: Forbidden,
+    /// Names of processes.
+    pub processes: Processes,
+    /// Whether usage is asked for in streams that would carry none.
+    pub stream_usage: bool,
+}
+
+impl Proxy {
+    /// Accepts and serves until `stop` resolves, then gives connections a
+    /// moment to end; those that do not are dropped, and recorded as aborted.
+    pub async fn serve(
+        self: Arc<Self>,
+        listeners: Vec<TcpListener>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = accept_any(&listeners) => match accepted {
+                    Ok(tcp) => self.admit(tcp, &permits, &mut connections),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(listeners);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_WAIT, ended).await.is_err() {
+            connections.shutdown().await;
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        tcp: TcpStream,
+        permits: &Arc<Semaphore>,
+        connections: &mut JoinSet<()>,
+    ) {
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            self.metrics
+                .connection(Decision::Refuse, Reason::TooManyConnections);
+            tcp.reset_on_close();
+            return;
+        };
+        connections.spawn(serve_one(Arc::clone(self), tcp, permit));
+    }
+}
+
+async fn serve_one(proxy: Arc<Proxy>, tcp: TcpStream, permit: OwnedSemaphorePermit) {
+    // Boxed: the states of a connection are far apart in size.
+    Box::pin(connection::serve(proxy, tcp)).await;
+    drop(permit);
+}
+
+/// The next connection of any listener; there are one or two.
+async fn accept_any(listeners: &[TcpListener]) -> std::io::Result<TcpStream> {
+    std::future::poll_fn(|context| {
+        for listener in listeners {
+            if let std::task::Poll::Ready(accepted) = listener.poll_accept(context) {
+                return std::task::Poll::Ready(accepted.map(|(tcp, _peer)| tcp));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+/// A connection whose requests are read: what each of its exchanges begins with.
+pub(crate) struct Intercepted {
+    proxy: Arc<Proxy>,
+    /// The verified name, lower case.
+    host: Arc<str>,
+    provider: Provider,
+    origin: SocketAddr,
+    process: Process,
+}
+
+impl Intercepted {
+    fn opening(&self, protocol: Protocol, api: Api, request_encoding: Option<String>) -> Opening {
+        Opening {
+            host: Some(Arc::clone(&self.host)),
+            provider: Some(self.provider.clone()),
+            api: Some(api),
+            request_encoding,
+            decision: Decision::Intercept,
+            reason: Reason::CatalogueHost,
+            protocol,
+            process: Some(self.process.clone()),
+        }
+    }
+
+    /// The application does not accept our certificate: recorded, because it
+    /// means that calls fail that would not fail without weir.
+    fn refused_by_client(&self, error: &std::io::Error) {
+        let reason = Reason::ClientRefusedCertificate;
+        tracing::warn!(
+            host = %self.host, exe = ?self.process.exe, %error,
+            "an application does not trust weir's certificate authority"
+        );
+        let opening = Opening {
+            api: None,
+            ..self.opening(Protocol::Tls, Api::Other, None)
+        };
+        Exchange::open(opening, std::time::SystemTime::now(), &self.proxy.meter).finish(
+            Outcome::Refused {
+                reason,
+                error: error.to_string(),
+            },
+        );
+    }
+}

@@ -60,7 +60,10 @@ fn sniff_http(bytes: &[u8]) -> Sniffed {
         return Sniffed::NeedMore;
     }
     let head = bytes.get(..METHOD_LEN_MAX).unwrap_or(bytes);
-    match head.iter().position(|byte| !byte.is_ascii_uppercase() && *byte != b'-') {
+    match head
+        .iter()
+        .position(|byte| !byte.is_ascii_uppercase() && *byte != b'-')
+    {
         Some(0) => Sniffed::Opaque,
         Some(at) if head.get(at) == Some(&b' ') => Sniffed::Http1,
         Some(_) => Sniffed::Opaque,
@@ -98,7 +101,11 @@ mod tests {
     #[test]
     fn the_preface_is_recognised_at_every_split() {
         for split in 1..H2_PREFACE.len() {
-            assert_eq!(sniff(H2_PREFACE.get(..split).unwrap()), Sniffed::NeedMore, "{split}");
+            assert_eq!(
+                sniff(H2_PREFACE.get(..split).unwrap()),
+                Sniffed::NeedMore,
+                "{split}"
+            );
         }
     }
 }

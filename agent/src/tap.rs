@@ -1,1 +1,84 @@
-//! In progress.
+//! What happens to bodies on their way through: shown to the exchange, and
+//! changed only by a rule that says so.
+//!
+//! There is one such rule so far, `stream_usage`: OpenAI's chat completions
+//! stream reports no usage unless asked, so weir asks, and removes from the
+//! stream what asking added.
+
+use crate::{
+    llm::{
+        classify::Api,
+        stream_usage::{Ask, UsageFilter, ask},
+    },
+    meter::exchange::Exchange,
+};
+
+/// The name of the rule in records.
+pub const STREAM_USAGE: &str = "stream_usage";
+/// Largest request body that is held for the rule. Above it the request passes
+/// as it is and its tokens are estimated: chats of this size are mostly images.
+pub const HELD_BODY_MAX: usize = 8 * 1024 * 1024;
+
+/// Whether the rule needs to see the whole body of this request.
+///
+/// Not for encoded bodies, which would have to be encoded again, nor for those
+/// that wait for `100 Continue`, which only upstream may answer.
+#[must_use]
+pub fn holds_request(enabled: bool, api: Api, encoded: bool, expects_continue: bool) -> bool {
+    enabled && api == Api::OpenAiChat && !encoded && !expects_continue
+}
+
+/// The body to send in the place of `body`, if the rule changes it.
+#[must_use]
+pub fn rewritten_request(api: Api, body: &[u8]) -> Option<Vec<u8>> {
+    match ask(api, body) {
+        Ask::Unchanged => None,
+        Ask::Edited(edited) => Some(edited),
+    }
+}
+
+/// Whether the rule, once it changed the request, can undo its effect on this
+/// response. It cannot on an encoded body, which it asked not to get.
+#[must_use]
+pub fn filters_response(content_type: Option<&str>, content_encoding: Option<&str>) -> bool {
+    let stream = content_type.is_some_and(|value| {
+        value
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    });
+    stream && content_encoding.is_none_or(|coding| coding.eq_ignore_ascii_case("identity"))
+}
+
+/// A response body under the rule.
+#[derive(Debug)]
+pub struct Filtered(UsageFilter);
+
+impl Filtered {
+    /// Begins; the exchange's record will name the rule.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(UsageFilter::new())
+    }
+
+    /// What the application gets for `chunk`: possibly nothing yet.
+    #[must_use]
+    pub fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(chunk.len());
+        self.0.push(chunk, &mut out);
+        out
+    }
+
+    /// What is left at the end.
+    #[must_use]
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.0.finish(&mut out);
+        out
+    }
+}
+
+/// Notes in the record that the request was changed.
+pub fn note_rule(exchange: &mut Exchange) {
+    exchange.rule_applied(STREAM_USAGE);
+}

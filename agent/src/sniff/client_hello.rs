@@ -49,7 +49,9 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
             }
         }
         let mut record = Reader(rest);
-        let Some(kind) = record.byte() else { return Sniffed::NeedMore };
+        let Some(kind) = record.byte() else {
+            return Sniffed::NeedMore;
+        };
         if kind != TLS_HANDSHAKE {
             return Sniffed::InvalidTls("another record interrupts the ClientHello");
         }
@@ -59,8 +61,12 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
             // 0x16 and something else than a 3.x version: not TLS at all.
             Some(_) => return Sniffed::Opaque,
         }
-        let Some(_minor) = record.byte() else { return Sniffed::NeedMore };
-        let Some(length) = record.number(2) else { return Sniffed::NeedMore };
+        let Some(_minor) = record.byte() else {
+            return Sniffed::NeedMore;
+        };
+        let Some(length) = record.number(2) else {
+            return Sniffed::NeedMore;
+        };
         if length == 0 || length > RECORD_LEN_MAX {
             return Sniffed::InvalidTls("a record of the ClientHello has an impossible length");
         }
@@ -93,7 +99,11 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
     let _session_id = hello.vector(1)?;
     let _cipher_suites = hello.vector(2)?;
     let _compression = hello.vector(1)?;
-    let mut found = ClientHello { server_name: None, alpn: Vec::new(), encrypted: false };
+    let mut found = ClientHello {
+        server_name: None,
+        alpn: Vec::new(),
+        encrypted: false,
+    };
     if hello.0.is_empty() {
         // TLS 1.2 and older may have no extensions.
         return Some(found);
@@ -121,7 +131,9 @@ fn server_name(extension: &mut Reader<'_>) -> Option<Option<String>> {
         if kind == NAME_TYPE_HOST {
             let valid = !name.is_empty()
                 && name.len() <= 253
-                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
             return Some(if valid {
                 String::from_utf8(name.to_ascii_lowercase()).ok()
             } else {
@@ -162,7 +174,11 @@ impl<'a> Reader<'a> {
 
     /// A big-endian number of up to three bytes.
     fn number(&mut self, width: usize) -> Option<usize> {
-        Some(self.take(width)?.iter().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
+        Some(
+            self.take(width)?
+                .iter()
+                .fold(0, |number, byte| (number << 8) | usize::from(*byte)),
+        )
     }
 
     /// A vector with a length prefix of `width` bytes.
@@ -236,7 +252,11 @@ mod tests {
             assert_eq!(sniff(&bytes), expected(), "records of {size}");
             let step = if size < 100 { 97 } else { 1 };
             for split in (1..bytes.len()).step_by(step) {
-                assert_eq!(sniff(&bytes[..split]), Sniffed::NeedMore, "{size}, split {split}");
+                assert_eq!(
+                    sniff(&bytes[..split]),
+                    Sniffed::NeedMore,
+                    "{size}, split {split}"
+                );
             }
         }
     }
@@ -251,9 +271,13 @@ mod tests {
     fn names_that_are_not_dns_names_are_not_used() {
         for name in [&b""[..], b"a b", b"h\xc3\xa9.example", b"a/b", &[b'a'; 254]] {
             let list = [&[NAME_TYPE_HOST][..], &vector(2, name)].concat();
-            let bytes =
-                records(&hello(&extension(EXTENSION_SERVER_NAME, &vector(2, &list))), 16_384);
-            let Sniffed::Tls(hello) = sniff(&bytes) else { panic!("{}", name.escape_ascii()) };
+            let bytes = records(
+                &hello(&extension(EXTENSION_SERVER_NAME, &vector(2, &list))),
+                16_384,
+            );
+            let Sniffed::Tls(hello) = sniff(&bytes) else {
+                panic!("{}", name.escape_ascii())
+            };
             assert_eq!(hello.server_name, None);
         }
     }
@@ -262,11 +286,16 @@ mod tests {
     fn no_extensions_and_encrypted_hellos_are_told_apart() {
         let body = [&[3, 3][..], &[0; 32], &[0], &[0, 2, 0, 47], &[1, 0]].concat();
         let message = [&[CLIENT_HELLO][..], &vector(3, &body)].concat();
-        let plain = Sniffed::Tls(ClientHello { server_name: None, alpn: vec![], encrypted: false });
+        let plain = Sniffed::Tls(ClientHello {
+            server_name: None,
+            alpn: vec![],
+            encrypted: false,
+        });
         assert_eq!(sniff(&records(&message, 16_384)), plain);
-        let Sniffed::Tls(hello) =
-            sniff(&records(&hello(&extension(EXTENSION_ECH, &[0; 10])), 16_384))
-        else {
+        let Sniffed::Tls(hello) = sniff(&records(
+            &hello(&extension(EXTENSION_ECH, &[0; 10])),
+            16_384,
+        )) else {
             panic!("not recognised");
         };
         assert!(hello.encrypted);

@@ -125,7 +125,10 @@ fn program_name(id: u32) -> io::Result<String> {
     attr[3] = u32::from_ne_bytes([pointer[4], pointer[5], pointer[6], pointer[7]]);
     bpf(command::OBJ_GET_INFO_BY_FD, &mut attr)?;
     let name = &info[INFO_NAME];
-    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    let end = name
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(name.len());
     Ok(String::from_utf8_lossy(&name[..end]).into_owned())
 }
 
@@ -146,5 +149,9 @@ fn bpf(command: libc::c_long, attr: &mut [u32; ATTR_WORDS]) -> io::Result<libc::
             size_of::<[u32; ATTR_WORDS]>(),
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }

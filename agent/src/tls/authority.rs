@@ -85,8 +85,10 @@ impl Authority {
     /// Fails if the crypto library or the random number generator does.
     pub fn new(permitted: Option<&[String]>, now: SystemTime) -> Result<Self, AuthorityError> {
         let subject = "weir certificate authority";
-        let certificate_error =
-            |source| AuthorityError::Certificate { subject: subject.into(), source };
+        let certificate_error = |source| AuthorityError::Certificate {
+            subject: subject.into(),
+            source,
+        };
         let mut params = CertificateParams::default();
         params.distinguished_name = name(subject);
         params.serial_number = Some(serial()?);
@@ -127,12 +129,20 @@ impl Authority {
         let key = Arc::new(self.mint(host, now)?);
         let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
         if leaves.len() >= LEAVES_MAX
-            && let Some(oldest) =
-                leaves.iter().min_by_key(|(_, leaf)| leaf.minted).map(|(host, _)| host.clone())
+            && let Some(oldest) = leaves
+                .iter()
+                .min_by_key(|(_, leaf)| leaf.minted)
+                .map(|(host, _)| host.clone())
         {
             leaves.remove(&oldest);
         }
-        leaves.insert(host.to_owned(), Leaf { key: Arc::clone(&key), minted: now });
+        leaves.insert(
+            host.to_owned(),
+            Leaf {
+                key: Arc::clone(&key),
+                minted: now,
+            },
+        );
         Ok(key)
     }
 
@@ -140,22 +150,27 @@ impl Authority {
         let leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
         let leaf = leaves.get(host)?;
         // A clock that was set back makes the age an error: mint again.
-        let fresh = now.duration_since(leaf.minted).is_ok_and(|age| age < LEAF_REUSE);
+        let fresh = now
+            .duration_since(leaf.minted)
+            .is_ok_and(|age| age < LEAF_REUSE);
         fresh.then(|| Arc::clone(&leaf.key))
     }
 
     fn mint(&self, host: &str, now: SystemTime) -> Result<CertifiedKey, AuthorityError> {
-        let certificate_error =
-            |source| AuthorityError::Certificate { subject: host.to_owned(), source };
+        let certificate_error = |source| AuthorityError::Certificate {
+            subject: host.to_owned(),
+            source,
+        };
         let mut params = CertificateParams::default();
         // A subject that is never empty keeps the alternative name uncritical.
-        params.distinguished_name =
-            name(if host.len() <= COMMON_NAME_LEN_MAX { host } else { "intercepted host" });
+        params.distinguished_name = name(if host.len() <= COMMON_NAME_LEN_MAX {
+            host
+        } else {
+            "intercepted host"
+        });
         params.subject_alt_names = vec![match host.parse::<IpAddr>() {
             Ok(ip) => SanType::IpAddress(ip),
-            Err(_not_an_address) => {
-                SanType::DnsName(host.try_into().map_err(certificate_error)?)
-            }
+            Err(_not_an_address) => SanType::DnsName(host.try_into().map_err(certificate_error)?),
         }];
         params.serial_number = Some(serial()?);
         params.not_before = (now - BACKDATED).into();
@@ -166,8 +181,9 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let certificate =
-            params.signed_by(&self.leaf_key, &self.issuer).map_err(certificate_error)?;
+        let certificate = params
+            .signed_by(&self.leaf_key, &self.issuer)
+            .map_err(certificate_error)?;
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
         Ok(CertifiedKey::new(chain, Arc::clone(&self.leaf_signer)))
     }
@@ -191,7 +207,11 @@ fn constraints(permitted: &[String]) -> NameConstraints {
     let any_v4 = CidrSubnet::from_v4_prefix([0; 4], 0);
     let any_v6 = CidrSubnet::from_v6_prefix([0; 16], 0);
     NameConstraints {
-        permitted_subtrees: permitted.iter().cloned().map(GeneralSubtree::DnsName).collect(),
+        permitted_subtrees: permitted
+            .iter()
+            .cloned()
+            .map(GeneralSubtree::DnsName)
+            .collect(),
         excluded_subtrees: vec![
             GeneralSubtree::IpAddress(any_v4),
             GeneralSubtree::IpAddress(any_v6),
@@ -202,7 +222,10 @@ fn constraints(permitted: &[String]) -> NameConstraints {
 /// 127 random bits: unique, and positive in DER.
 fn serial() -> Result<SerialNumber, AuthorityError> {
     let mut bytes = [0; SERIAL_LEN];
-    super::provider().secure_random.fill(&mut bytes).map_err(|_no_reason| AuthorityError::Random)?;
+    super::provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_no_reason| AuthorityError::Random)?;
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
@@ -222,7 +245,10 @@ mod tests {
         let authority = authority();
         let now = SystemTime::now();
         let first = authority.leaf("api.openai.com", now).unwrap();
-        assert!(Arc::ptr_eq(&first, &authority.leaf("api.openai.com", now + DAY).unwrap()));
+        assert!(Arc::ptr_eq(
+            &first,
+            &authority.leaf("api.openai.com", now + DAY).unwrap()
+        ));
         let later = authority.leaf("api.openai.com", now + 31 * DAY).unwrap();
         assert_ne!(first.cert, later.cert);
     }
@@ -233,7 +259,9 @@ mod tests {
         let now = SystemTime::now();
         for index in 0..LEAVES_MAX + 10 {
             let seconds = Duration::from_secs(index.try_into().unwrap());
-            authority.leaf(&format!("h{index}.api.openai.com"), now + seconds).unwrap();
+            authority
+                .leaf(&format!("h{index}.api.openai.com"), now + seconds)
+                .unwrap();
         }
         assert_eq!(authority.leaves.lock().unwrap().len(), LEAVES_MAX);
     }
@@ -242,10 +270,19 @@ mod tests {
     fn long_names_and_addresses_get_a_leaf_and_names_that_cannot_do_not() {
         let authority = authority();
         let long = format!("{}.api.openai.com", "a".repeat(60));
-        for host in [long.as_str(), "203.0.113.7", "2001:db8::7", "xn--bcher-kva.example"] {
+        for host in [
+            long.as_str(),
+            "203.0.113.7",
+            "2001:db8::7",
+            "xn--bcher-kva.example",
+        ] {
             authority.leaf(host, SystemTime::now()).unwrap();
         }
-        assert!(authority.leaf("h\u{e9}.example", SystemTime::now()).is_err());
+        assert!(
+            authority
+                .leaf("h\u{e9}.example", SystemTime::now())
+                .is_err()
+        );
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl ResolvesServerCert for Leaves {
 /// first read.
 #[must_use]
 pub fn refused_certificate(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(
         inner,
         Some(rustls::Error::AlertReceived(

@@ -11,14 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// Where roots come from; `tls.upstream_roots` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The machine's own store.
-    System,
-    /// A PEM file.
-    File(PathBuf),
-}
+use crate::config::UpstreamRoot;
 
 /// Roots could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -53,20 +46,27 @@ pub enum RootsError {
 /// # Errors
 ///
 /// A configured file that cannot be used, or no root at all.
-pub fn load(sources: &[Source]) -> Result<(Arc<RootCertStore>, Vec<String>), RootsError> {
+pub fn load(sources: &[UpstreamRoot]) -> Result<(Arc<RootCertStore>, Vec<String>), RootsError> {
     let mut store = RootCertStore::empty();
     let mut warnings = Vec::new();
     for source in sources {
         match source {
-            Source::System => {
+            UpstreamRoot::System => {
                 let found = rustls_native_certs::load_native_certs();
-                warnings.extend(found.errors.iter().map(|error| format!("system roots: {error}")));
+                warnings.extend(
+                    found
+                        .errors
+                        .iter()
+                        .map(|error| format!("system roots: {error}")),
+                );
                 let (_added, ignored) = store.add_parsable_certificates(found.certs);
                 if ignored > 0 {
-                    warnings.push(format!("system roots: {ignored} unusable certificates ignored"));
+                    warnings.push(format!(
+                        "system roots: {ignored} unusable certificates ignored"
+                    ));
                 }
             }
-            Source::File(path) => add_file(&mut store, path)?,
+            UpstreamRoot::File(path) => add_file(&mut store, path)?,
         }
     }
     if store.is_empty() {
@@ -76,17 +76,25 @@ pub fn load(sources: &[Source]) -> Result<(Arc<RootCertStore>, Vec<String>), Roo
 }
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
-    let malformed =
-        |problem: String| RootsError::Malformed { path: path.to_owned(), problem };
-    let pem =
-        fs::read(path).map_err(|source| RootsError::Read { path: path.to_owned(), source })?;
+    let malformed = |problem: String| RootsError::Malformed {
+        path: path.to_owned(),
+        problem,
+    };
+    let pem = fs::read(path).map_err(|source| RootsError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let mut count = 0_usize;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| malformed(format!("not PEM: {error}")))?;
-        store
-            .add(certificate)
-            .map_err(|error| malformed(format!("certificate {}: {error}", count.saturating_add(1))))?;
+        store.add(certificate).map_err(|error| {
+            malformed(format!("certificate {}: {error}", count.saturating_add(1)))
+        })?;
         count = count.saturating_add(1);
     }
-    if count == 0 { Err(malformed("no certificate in it".into())) } else { Ok(()) }
+    if count == 0 {
+        Err(malformed("no certificate in it".into()))
+    } else {
+        Ok(())
+    }
 }

@@ -10,10 +10,8 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore, SignatureScheme,
-    client::ResolvesClientCert,
-    pki_types::ServerName,
-    sign::CertifiedKey,
+    CertificateError, ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert,
+    pki_types::ServerName, sign::CertifiedKey,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -105,13 +103,17 @@ impl Upstream {
             .await
             .map_err(|_elapsed| UpstreamTlsError::Timeout)?
             .map_err(classify)?;
-        Ok(Verified { stream, asked_for_certificate: asked.0.load(Ordering::Relaxed) })
+        Ok(Verified {
+            stream,
+            asked_for_certificate: asked.0.load(Ordering::Relaxed),
+        })
     }
 }
 
 fn classify(error: io::Error) -> UpstreamTlsError {
-    let Some(rustls::Error::InvalidCertificate(reason)) =
-        error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    let Some(rustls::Error::InvalidCertificate(reason)) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     else {
         return UpstreamTlsError::Handshake(error);
     };

@@ -1,0 +1,107 @@
+//! Where records end up: the metrics, the report, and the terminal while it runs.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use crate::{
+    cli::ReportFormat,
+    export::prometheus::Metrics,
+    meter::{
+        record::{Record, RecordSink},
+        report::{Report, live_line},
+    },
+};
+
+/// Lines waiting for a terminal that does not take them. Beyond it lines are
+/// left out: the stream they tell of must not wait for the terminal.
+const LIVE_LINES_MAX: usize = 1024;
+/// Used where the terminal does not say how wide it is.
+const WIDTH_DEFAULT: usize = 120;
+
+/// Takes every record, once.
+pub(super) struct Collector {
+    metrics: Arc<Metrics>,
+    report: Mutex<Report>,
+    live: Option<SyncSender<String>>,
+    flows: Mutex<Vec<(String, u64)>>,
+}
+
+impl Collector {
+    pub(super) fn start(metrics: Arc<Metrics>, live: bool) -> Arc<Self> {
+        let live = live.then(|| {
+            let (sender, receiver) = sync_channel(LIVE_LINES_MAX);
+            thread::spawn(move || show(&receiver));
+            sender
+        });
+        Arc::new(Self {
+            metrics,
+            report: Mutex::default(),
+            live,
+            flows: Mutex::default(),
+        })
+    }
+
+    /// What the kernel counted, for the end of the report.
+    pub(super) fn set_flows(&self, flows: Vec<(String, u64)>) {
+        *self.flows.lock().unwrap_or_else(PoisonError::into_inner) = flows;
+    }
+
+    /// Writes the report to `to`, or to standard error.
+    pub(super) fn report(&self, format: ReportFormat, to: Option<OwnedFd>) -> io::Result<()> {
+        let report = self.lock();
+        let text = match format {
+            ReportFormat::None => return Ok(()),
+            ReportFormat::Json => report.to_json() + "\n",
+            ReportFormat::Table => {
+                let width = if to.is_some() {
+                    WIDTH_DEFAULT
+                } else {
+                    terminal_width()
+                };
+                report.to_table(width)
+            }
+        };
+        match to {
+            Some(file) => File::from(file).write_all(text.as_bytes()),
+            None => io::stderr().write_all(text.as_bytes()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RecordSink for Collector {
+    fn record(&self, record: Record) {
+        self.metrics.observe(&record);
+        if let Some(live) = &self.live {
+            // Full: the terminal does not keep up, and the line is left out.
+            let _ = live.try_send(live_line(&record));
+        }
+        self.lock().add(record);
+    }
+}
+
+fn show(lines: &Receiver<String>) {
+    while let Ok(line) = lines.recv() {
+        // Standard error may be closed; then nobody is looking.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|width| *width > 0)
+        .unwrap_or(WIDTH_DEFAULT)
+}

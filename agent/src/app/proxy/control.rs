@@ -1,0 +1,96 @@
+//! The proxy's end of the conversation with its supervisor.
+
+use std::{collections::HashMap, os::unix::net::UnixStream as StdUnixStream};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    control::{ControlError, FromProxy, Lines, ToProxy, decode, encode},
+    proxy::ProcessQuery,
+};
+
+/// Processes asked about at once; connections beyond go without a name.
+const ASKED_MAX: usize = 1024;
+
+/// The supervisor, as the proxy sees it.
+pub(super) struct Supervised {
+    socket: UnixStream,
+    lines: Lines,
+    questions: mpsc::Receiver<ProcessQuery>,
+    asked: HashMap<u32, Vec<oneshot::Sender<Option<String>>>>,
+}
+
+impl Supervised {
+    pub(super) fn new(
+        socket: StdUnixStream,
+        questions: mpsc::Receiver<ProcessQuery>,
+    ) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: UnixStream::from_std(socket)?,
+            lines: Lines::default(),
+            questions,
+            asked: HashMap::new(),
+        })
+    }
+
+    pub(super) async fn say(&mut self, message: &FromProxy) -> Result<(), ControlError> {
+        Ok(self.socket.write_all(&encode(message)?).await?)
+    }
+
+    /// Passes questions on until the supervisor says that it is over, or is
+    /// gone. Returns the kernel's flow counters.
+    pub(super) async fn until_finish(&mut self) -> Vec<(String, u64)> {
+        let mut buffer = [0; 4096];
+        loop {
+            let result = tokio::select! {
+                Some(question) = self.questions.recv() => self.ask(question).await,
+                read = self.socket.read(&mut buffer) => match read {
+                    Ok(0) => return Vec::new(),
+                    Ok(count) => match self.hear(&buffer[..count]) {
+                        Ok(Some(flows)) => return flows,
+                        Ok(None) => Ok(()),
+                        Err(error) => Err(error),
+                    },
+                    Err(error) => Err(error.into()),
+                },
+            };
+            if let Err(error) = result {
+                tracing::error!(%error, "lost the supervisor");
+                return Vec::new();
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: ProcessQuery) -> Result<(), ControlError> {
+        if self.asked.len() >= ASKED_MAX {
+            return Ok(());
+        }
+        let waiting = self.asked.entry(question.pid).or_default();
+        waiting.push(question.answer);
+        if waiting.len() > 1 {
+            return Ok(());
+        }
+        self.say(&FromProxy::ResolveExe { pid: question.pid }).await
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Result<Option<Vec<(String, u64)>>, ControlError> {
+        self.lines.push(bytes);
+        while let Some(line) = self.lines.next_line()? {
+            match decode(&line)? {
+                ToProxy::Finish { flows } => return Ok(Some(flows)),
+                ToProxy::Exe { pid, exe } => {
+                    for answer in self.asked.remove(&pid).unwrap_or_default() {
+                        // The connection may be over already.
+                        let _ = answer.send(exe.clone());
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}

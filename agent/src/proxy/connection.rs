@@ -1,0 +1,402 @@
+//! One connection of an application, from acceptance to relay: origin, first
+//! bytes, decision, both handshakes.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Intercepted, Proxy, authority,
+    decide::{Plan, decide, relays},
+    dial::{DialError, dial, tune},
+    h1, h2,
+    io::{Connection, Prefixed},
+    splice::{Spliced, splice},
+};
+use crate::{
+    llm::catalogue::Provider,
+    meter::{
+        exchange::{Exchange, Opening, Outcome},
+        reason::{Decision, Reason},
+        record::{Process, Protocol},
+    },
+    sniff::sniff,
+    sys::origin,
+    tls::{alert::Alert, downstream::refused_certificate, upstream::UpstreamTlsError},
+};
+
+/// A client that has said nothing for this long may be waiting for the server
+/// to speak first; from then on both are listened to.
+const SILENCE_WAIT: Duration = Duration::from_millis(300);
+/// How long a first flight may take once it has begun. Slower ones are spliced:
+/// weir does not decide how slow a client may be, only how long it looks.
+const FIRST_FLIGHT_WAIT: Duration = Duration::from_secs(10);
+/// How long the application's handshake may take; it is on this machine.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(15);
+
+/// A connection that was accepted, and where it was going.
+struct Accepted {
+    proxy: Arc<Proxy>,
+    tcp: TcpStream,
+    origin: SocketAddr,
+    process: Process,
+    /// What was read of the client's first flight.
+    first: BytesMut,
+    /// The destination, once it had to be dialled early.
+    upstream: Option<TcpStream>,
+}
+
+/// Serves one accepted connection to its end.
+pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
+    let flow = match origin::flow(tcp.as_fd()) {
+        Ok(Some(flow)) => flow,
+        Ok(None) => {
+            // Somebody connected to our port itself. Where would it go?
+            proxy.metrics.connection(Decision::Refuse, Reason::NoOrigin);
+            tracing::warn!(peer = ?tcp.peer_addr().ok(), "refused a connection without an origin");
+            tcp.reset_on_close();
+            return;
+        }
+        Err(error) => {
+            proxy.metrics.connection(Decision::Refuse, Reason::NoOrigin);
+            tracing::warn!(%error, "cannot ask for the origin of a connection");
+            tcp.reset_on_close();
+            return;
+        }
+    };
+    let origin = origin::destination(&flow);
+    if let Err(error) = tune(&tcp) {
+        tracing::debug!(%error, "the client left at once");
+        return;
+    }
+    let mut accepted = Accepted {
+        proxy,
+        tcp,
+        origin,
+        process: Process {
+            pid: Some(flow.pid),
+            exe: None,
+        },
+        first: BytesMut::new(),
+        upstream: None,
+    };
+    if let Some(objection) = accepted.proxy.forbidden.objection(origin) {
+        let error = DialError::Forbidden(origin, objection);
+        accepted.refuse(
+            None,
+            None,
+            Protocol::Tcp,
+            Reason::ForbiddenDestination,
+            &error,
+        );
+        return;
+    }
+    let processes = accepted.proxy.processes.clone();
+    let (plan, exe) = tokio::join!(accepted.plan(), processes.executable(flow.pid));
+    accepted.process.exe = exe;
+    match plan {
+        Ok(plan) => accepted.carry_out(plan).await,
+        Err(error) => tracing::debug!(%error, "the client left before it said anything"),
+    }
+}
+
+impl Accepted {
+    /// Reads until there is a plan.
+    async fn plan(&mut self) -> io::Result<Plan> {
+        loop {
+            match decide(sniff(&self.first), &self.proxy.catalogue) {
+                Plan::Wait => {}
+                Plan::ReadHead => return self.plan_cleartext().await,
+                plan @ (Plan::InterceptTls { .. } | Plan::Splice { .. }) => return Ok(plan),
+            }
+            let wait = if self.first.is_empty() {
+                SILENCE_WAIT
+            } else {
+                FIRST_FLIGHT_WAIT
+            };
+            match tokio::time::timeout(wait, self.tcp.read_buf(&mut self.first)).await {
+                // Only made, or half-closed before it said what it is: passed on.
+                Ok(Ok(0)) => return Ok(opaque(Reason::NotTlsOrHttp)),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_elapsed) if self.first.is_empty() => {
+                    if self.server_speaks_first().await? {
+                        return Ok(opaque(Reason::ServerFirst));
+                    }
+                }
+                Err(_elapsed) => return Ok(opaque(Reason::NotTlsOrHttp)),
+            }
+        }
+    }
+
+    /// Listens to both ends; whether the server spoke first.
+    async fn server_speaks_first(&mut self) -> io::Result<bool> {
+        let upstream = match self.upstream.take() {
+            Some(upstream) => upstream,
+            None => match dial(self.origin, &self.proxy.forbidden).await {
+                Ok(upstream) => upstream,
+                // There is no server to speak: the splice finds out again, and records it.
+                Err(_) => return Ok(true),
+            },
+        };
+        let server_first = tokio::select! {
+            biased;
+            readable = self.tcp.readable() => { readable?; false }
+            readable = upstream.readable() => { readable?; true }
+        };
+        self.upstream = Some(upstream);
+        Ok(server_first)
+    }
+
+    /// HTTP/1 without TLS: the host is in the first head.
+    async fn plan_cleartext(&mut self) -> io::Result<Plan> {
+        loop {
+            match h1::read_request_head(&self.first) {
+                Ok(Some(head)) => {
+                    let host = head
+                        .host
+                        .as_deref()
+                        .or_else(|| authority::of_absolute_form(&head.target))
+                        .map(authority::host);
+                    return Ok(Plan::Splice {
+                        host,
+                        reason: Reason::NotInCatalogue,
+                        protocol: Protocol::H1,
+                    });
+                }
+                Ok(None) if self.first.len() < h1::HEAD_LEN_MAX => {}
+                Ok(None) | Err(_) => return Ok(opaque(Reason::NotTlsOrHttp)),
+            }
+            let read = self.tcp.read_buf(&mut self.first);
+            match tokio::time::timeout(FIRST_FLIGHT_WAIT, read).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) | Err(_) => return Ok(opaque(Reason::NotTlsOrHttp)),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn carry_out(self, plan: Plan) {
+        match plan {
+            Plan::InterceptTls {
+                host,
+                provider,
+                alpn,
+            } => {
+                self.intercept_tls(host.into(), provider, alpn).await;
+            }
+            Plan::Splice {
+                host: Some(host),
+                protocol: Protocol::H1,
+                reason,
+            } => match self.proxy.catalogue.provider(&host).cloned() {
+                Some(provider) => self.intercept_cleartext(host.into(), provider).await,
+                None => self.splice(Some(host.into()), reason, Protocol::H1).await,
+            },
+            Plan::Splice {
+                host,
+                reason,
+                protocol,
+            } => {
+                self.splice(host.map(Into::into), reason, protocol).await;
+            }
+            Plan::Wait | Plan::ReadHead => {}
+        }
+    }
+
+    async fn splice(mut self, host: Option<Arc<str>>, reason: Reason, protocol: Protocol) {
+        let upstream = match self.upstream.take() {
+            Some(upstream) => upstream,
+            None => match dial(self.origin, &self.proxy.forbidden).await {
+                Ok(upstream) => upstream,
+                Err(error) => {
+                    self.refuse(host, None, protocol, Reason::UpstreamUnreachable, &error);
+                    return;
+                }
+            },
+        };
+        self.proxy.metrics.connection(Decision::Splice, reason);
+        let opening = self.opening(host, None, Decision::Splice, reason, protocol);
+        let mut exchange = Exchange::open(opening, SystemTime::now(), &self.proxy.meter);
+        let (sent, received, how) = splice(Prefixed::new(self.first, self.tcp), upstream).await;
+        exchange.spliced(sent, received);
+        exchange.finish(match how {
+            Spliced::Ended => Outcome::Complete,
+            Spliced::Broken => Outcome::UpstreamGone("the connection was reset".into()),
+        });
+    }
+
+    async fn intercept_cleartext(mut self, host: Arc<str>, provider: Provider) {
+        let upstream = match self.upstream.take() {
+            Some(upstream) => upstream,
+            None => match dial(self.origin, &self.proxy.forbidden).await {
+                Ok(upstream) => upstream,
+                Err(error) => {
+                    let reason = Reason::UpstreamUnreachable;
+                    self.refuse(Some(host), Some(provider), Protocol::H1, reason, &error);
+                    return;
+                }
+            },
+        };
+        self.proxy
+            .metrics
+            .connection(Decision::Intercept, Reason::CatalogueHost);
+        let (call, client) = self.intercepted(host, provider);
+        h1::relay(client, upstream, call).await;
+    }
+
+    /// Upstream first: what it is decides what the client is told.
+    async fn intercept_tls(mut self, host: Arc<str>, provider: Provider, alpn: Vec<Vec<u8>>) {
+        let protocol = Protocol::Tls;
+        let Ok(name) = ServerName::try_from(host.to_string()) else {
+            // A name that no certificate can carry, such as one with an underscore.
+            self.splice(Some(host), Reason::ClientHelloInvalid, protocol)
+                .await;
+            return;
+        };
+        let upstream = match self.upstream.take() {
+            Some(upstream) => upstream,
+            None => match dial(self.origin, &self.proxy.forbidden).await {
+                Ok(upstream) => upstream,
+                Err(error) => {
+                    let reason = Reason::UpstreamUnreachable;
+                    self.refuse(Some(host), Some(provider), protocol, reason, &error);
+                    return;
+                }
+            },
+        };
+        let verified = match self.proxy.upstream.connect(upstream, name, alpn).await {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.refuse_handshake(host, provider, &error).await;
+                return;
+            }
+        };
+        if verified.asked_for_certificate {
+            // Only the application can have the certificate: let it handshake itself.
+            self.splice(Some(host), Reason::UpstreamWantsClientCert, protocol)
+                .await;
+            return;
+        }
+        let upstream = verified.stream;
+        let picked = upstream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        if !relays(picked.as_deref()) {
+            self.splice(Some(host), Reason::AlpnNotHttp, protocol).await;
+            return;
+        }
+        self.proxy
+            .metrics
+            .connection(Decision::Intercept, Reason::CatalogueHost);
+        let config = self.proxy.downstream.answering(picked.as_deref());
+        let (call, client) = self.intercepted(host, provider);
+        let accept = TlsAcceptor::from(config).accept(client);
+        let client = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => {
+                if refused_certificate(&error) {
+                    call.refused_by_client(&error);
+                } else {
+                    tracing::debug!(%error, "the application's handshake failed");
+                }
+                return;
+            }
+            Err(_elapsed) => return,
+        };
+        if picked.as_deref() == Some(b"h2") {
+            h2::relay(client, upstream, call).await;
+        } else {
+            h1::relay(client, upstream, call).await;
+        }
+    }
+
+    async fn refuse_handshake(
+        mut self,
+        host: Arc<str>,
+        provider: Provider,
+        error: &UpstreamTlsError,
+    ) {
+        let reason = if error.is_certificate() {
+            Reason::UpstreamCertificate
+        } else {
+            Reason::UpstreamUnreachable
+        };
+        self.proxy.metrics.connection(Decision::Refuse, reason);
+        Alert::for_upstream(error).send(&mut self.tcp).await;
+        let opening = self.opening(
+            Some(host),
+            Some(provider),
+            Decision::Refuse,
+            reason,
+            Protocol::Tls,
+        );
+        Exchange::open(opening, SystemTime::now(), &self.proxy.meter).finish(Outcome::Refused {
+            reason,
+            error: error.to_string(),
+        });
+    }
+
+    fn refuse(
+        &self,
+        host: Option<Arc<str>>,
+        provider: Option<Provider>,
+        protocol: Protocol,
+        reason: Reason,
+        error: &DialError,
+    ) {
+        self.proxy.metrics.connection(Decision::Refuse, reason);
+        let opening = self.opening(host, provider, Decision::Refuse, reason, protocol);
+        Exchange::open(opening, SystemTime::now(), &self.proxy.meter).finish(Outcome::Refused {
+            reason,
+            error: error.to_string(),
+        });
+        self.tcp.reset_on_close();
+    }
+
+    fn opening(
+        &self,
+        host: Option<Arc<str>>,
+        provider: Option<Provider>,
+        decision: Decision,
+        reason: Reason,
+        protocol: Protocol,
+    ) -> Opening {
+        Opening {
+            host: host.or_else(|| Some(self.origin.to_string().into())),
+            provider,
+            api: None,
+            request_encoding: None,
+            decision,
+            reason,
+            protocol,
+            process: Some(self.process.clone()),
+        }
+    }
+
+    fn intercepted(self, host: Arc<str>, provider: Provider) -> (Intercepted, Prefixed) {
+        let call = Intercepted {
+            proxy: self.proxy,
+            host,
+            provider,
+            origin: self.origin,
+            process: self.process,
+        };
+        (call, Prefixed::new(self.first, self.tcp))
+    }
+}
+
+fn opaque(reason: Reason) -> Plan {
+    Plan::Splice {
+        host: None,
+        reason,
+        protocol: Protocol::Tcp,
+    }
+}

@@ -1,0 +1,677 @@
+//! HTTP/1 on both legs: one connection upstream for each of the application's.
+//!
+//! Messages are forwarded as the bytes they are: field names keep their case
+//! and order, chunks their sizes, trailers and interim responses their place.
+//! That is why this relay reads heads itself instead of running an HTTP server
+//! and a client back to back, which would write every message anew, answer
+//! `Expect: 100-continue` on its own, and lose 103.
+//!
+//! Reading and writing of both directions go on at the same time, so that a
+//! response that begins before the request has ended passes too. The end of one
+//! leg becomes the end of the other, in kind: a half-close stays a half-close, a
+//! reset becomes a reset.
+
+mod body;
+mod chunked;
+mod head;
+
+use std::{
+    io,
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+
+pub(super) use self::head::{HEAD_LEN_MAX, RequestHead, request as read_request_head};
+use self::{
+    body::Body,
+    chunked::ChunkError,
+    head::{Edit, Framing},
+};
+use super::{
+    Intercepted, authority,
+    io::{Connection, Reader},
+    refusal::Refusal,
+    splice::tunnel,
+};
+use crate::{
+    llm::classify::{Api, classify},
+    meter::{
+        exchange::{Exchange, Outcome},
+        record::Protocol,
+    },
+    tap::{self, Filtered},
+    tls::downstream::refused_certificate,
+};
+
+/// Requests a client may have sent ahead while an earlier one is answered.
+const PIPELINED_MAX: usize = 64 * 1024;
+/// How long, and for how many bytes, a client that is still sending is listened
+/// to after its answer: closing at once would reset the connection, and destroy
+/// the answer before the client reads it.
+const LINGER_WAIT: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bodies up to this size are copied behind their head to leave in one write,
+/// one TLS record and one packet.
+const JOINED_BODY_MAX: usize = 8 * 1024;
+
+/// Relays until either leg ends.
+pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, call: Intercepted) {
+    let (client_read, client_write) = split(client);
+    let (upstream_read, upstream_write) = split(upstream);
+    let mut legs = Legs {
+        client: Reader::new(client_read),
+        client_write,
+        upstream: Reader::new(upstream_read),
+        upstream_write,
+        requests: 0,
+    };
+    let ending = loop {
+        match legs.exchange(&call).await {
+            Next::Request => legs.requests = legs.requests.saturating_add(1),
+            Next::End(ending) => break ending,
+        }
+    };
+    legs.end(ending).await;
+}
+
+/// How the connection goes on after an exchange.
+enum Next {
+    Request,
+    End(Ending),
+}
+
+/// How both legs end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Orderly: close_notify and FIN.
+    Close,
+    /// Orderly, after listening to a client that is still sending.
+    Linger,
+    /// Without close_notify, as the other end did.
+    Drop,
+    /// With a TCP reset on both legs.
+    Reset,
+}
+
+/// Who ended an exchange before its time.
+#[derive(Debug)]
+enum Gone {
+    Client(io::Error),
+    Upstream(io::Error),
+    BadRequest(ChunkError),
+    BadResponse(String),
+}
+
+/// What the two directions of an exchange share.
+struct Shared {
+    exchange: Exchange,
+    request_done: bool,
+    /// The request was changed by the rule, so the response has to be.
+    rule: bool,
+}
+
+type Sharing = Mutex<Shared>;
+
+fn lock(shared: &Sharing) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Legs<C, U> {
+    client: Reader<ReadHalf<C>>,
+    client_write: WriteHalf<C>,
+    upstream: Reader<ReadHalf<U>>,
+    upstream_write: WriteHalf<U>,
+    requests: u64,
+}
+
+/// A finished response.
+enum Answered {
+    Whole { reusable: bool, clean: bool },
+    Upgraded,
+}
+
+impl<C: Connection, U: Connection> Legs<C, U> {
+    /// One request and its response.
+    async fn exchange(&mut self, call: &Intercepted) -> Next {
+        let head = match self.next_head(call).await {
+            Ok(head) => head,
+            Err(ending) => return Next::End(ending),
+        };
+        let received = Instant::now();
+        let api = classify(&head.method, &head.target);
+        let opening = call.opening(Protocol::H1, api, head.content_encoding.clone());
+        let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
+        if let Some(refusal) = objection(&head, call) {
+            return Next::End(self.refuse(&refusal, call, exchange).await);
+        }
+        let shared = Mutex::new(Shared {
+            exchange,
+            request_done: false,
+            rule: false,
+        });
+        let result = self.run(&head, api, call, &shared, received).await;
+        let Shared {
+            mut exchange,
+            request_done,
+            ..
+        } = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(Answered::Whole { reusable, clean }) => {
+                exchange.finish(Outcome::Complete);
+                match (request_done, reusable && !head.close, clean) {
+                    (true, true, _) => Next::Request,
+                    (true, false, true) => Next::End(Ending::Close),
+                    (true, false, false) => Next::End(Ending::Drop),
+                    (false, ..) => Next::End(Ending::Linger),
+                }
+            }
+            Ok(Answered::Upgraded) => {
+                let (sent, received, ending) = self.tunnel().await;
+                exchange.spliced(sent, received);
+                exchange.finish(Outcome::Complete);
+                Next::End(ending)
+            }
+            Err(Gone::Client(error)) => {
+                tracing::debug!(%error, "client left during an exchange");
+                exchange.finish(Outcome::ClientGone);
+                Next::End(Ending::Reset)
+            }
+            Err(Gone::Upstream(error)) => {
+                let reset = error.kind() == io::ErrorKind::ConnectionReset;
+                exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
+                Next::End(if reset { Ending::Reset } else { Ending::Drop })
+            }
+            Err(Gone::BadResponse(problem)) => {
+                exchange.finish(Outcome::UpstreamGone(format!("upstream: {problem}")));
+                Next::End(Ending::Reset)
+            }
+            Err(Gone::BadRequest(error)) => {
+                self.refuse(&Refusal::bad_request(error), call, exchange)
+                    .await;
+                Next::End(Ending::Reset)
+            }
+        }
+    }
+
+    /// Waits for the next request, or for either leg to end.
+    async fn next_head(&mut self, call: &Intercepted) -> Result<RequestHead, Ending> {
+        loop {
+            while self.client.buffer.starts_with(b"\r\n") {
+                // RFC 9112 §2.2: empty lines before a request mean nothing.
+                self.client.buffer.advance(2);
+            }
+            match head::request(&self.client.buffer) {
+                Ok(Some(head)) => return Ok(head),
+                Ok(None) => {}
+                Err(error) => {
+                    let opening = call.opening(Protocol::H1, Api::Other, None);
+                    let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
+                    return Err(self
+                        .refuse(&Refusal::bad_request(error), call, exchange)
+                        .await);
+                }
+            }
+            let idle = self.client.buffer.is_empty();
+            tokio::select! {
+                biased;
+                read = self.client.fill() => match read {
+                    Ok(0) => return Err(Ending::Close),
+                    Ok(_) => {}
+                    Err(error) => {
+                        if self.requests == 0 && refused_certificate(&error) {
+                            call.refused_by_client(&error);
+                        }
+                        return Err(Ending::Drop);
+                    }
+                },
+                read = self.upstream.fill(), if idle => match read {
+                    Ok(0) => return Err(Ending::Close),
+                    // A response nobody asked for, such as 408 before closing.
+                    Ok(_) => {
+                        let unasked = self.upstream.buffer.split();
+                        if send(&mut self.client_write, &unasked).await.is_err() {
+                            return Err(Ending::Drop);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                        return Err(Ending::Reset);
+                    }
+                    Err(_) => return Err(Ending::Drop),
+                },
+            }
+        }
+    }
+
+    /// Both directions of an exchange, at once.
+    async fn run(
+        &mut self,
+        head: &RequestHead,
+        api: Api,
+        call: &Intercepted,
+        shared: &Sharing,
+        received: Instant,
+    ) -> Result<Answered, Gone> {
+        let Self {
+            client,
+            client_write,
+            upstream,
+            upstream_write,
+            ..
+        } = self;
+        let mut request = pin!(async {
+            let sent =
+                send_request(client, upstream_write, head, api, call, shared, received).await;
+            match sent {
+                Err(gone) => gone,
+                Ok(()) => {
+                    lock(shared).request_done = true;
+                    watch_client(client, upstream_write).await
+                }
+            }
+        });
+        let mut response = pin!(receive_response(
+            upstream,
+            client_write,
+            &head.method,
+            shared
+        ));
+        let mut sending = true;
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut response => return answered,
+                gone = &mut request, if sending => match gone {
+                    // Upstream may have answered before it stopped listening.
+                    Gone::Upstream(_) => sending = false,
+                    gone => return Err(gone),
+                },
+            }
+        }
+    }
+
+    /// After 101: opaque bytes both ways.
+    async fn tunnel(&mut self) -> (u64, u64, Ending) {
+        let (sent, received, clean) = tunnel(
+            &mut self.client,
+            &mut self.client_write,
+            &mut self.upstream,
+            &mut self.upstream_write,
+        )
+        .await;
+        (
+            sent,
+            received,
+            if clean { Ending::Close } else { Ending::Reset },
+        )
+    }
+
+    async fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        call: &Intercepted,
+        exchange: Exchange,
+    ) -> Ending {
+        let response = refusal.http1(&call.provider);
+        let told = send(&mut self.client_write, &response).await;
+        exchange.finish(Outcome::Refused {
+            reason: refusal.reason,
+            error: refusal.message.clone(),
+        });
+        if told.is_ok() {
+            Ending::Linger
+        } else {
+            Ending::Drop
+        }
+    }
+
+    async fn end(mut self, ending: Ending) {
+        match ending {
+            Ending::Drop => {}
+            Ending::Close => self.shut_down().await,
+            Ending::Linger => {
+                // Errors here mean that the client has left.
+                let _ = self.client_write.shutdown().await;
+                let mut half = self.client.into_half();
+                let _ = tokio::time::timeout(LINGER_WAIT, discard(&mut half)).await;
+            }
+            Ending::Reset => {
+                self.client
+                    .into_half()
+                    .unsplit(self.client_write)
+                    .reset_on_close();
+                self.upstream
+                    .into_half()
+                    .unsplit(self.upstream_write)
+                    .reset_on_close();
+            }
+        }
+    }
+
+    async fn shut_down(&mut self) {
+        // Either leg may have left already; then there is nobody to tell.
+        let _ = self.upstream_write.shutdown().await;
+        let _ = self.client_write.shutdown().await;
+    }
+}
+
+/// Why a request is not forwarded, if it is not.
+fn objection(head: &RequestHead, call: &Intercepted) -> Option<Refusal> {
+    if head.method == "CONNECT" {
+        return Some(Refusal::bad_request(
+            "CONNECT to a server that is not a proxy",
+        ));
+    }
+    let absolute = authority::of_absolute_form(&head.target);
+    for asked in [head.host.as_deref(), absolute].into_iter().flatten() {
+        if !authority::names(asked, &call.host, call.origin.port()) {
+            return Some(Refusal::misdirected(asked, &call.host));
+        }
+    }
+    if head.host.is_none() && absolute.is_none() {
+        return Some(Refusal::misdirected("", &call.host));
+    }
+    None
+}
+
+async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
+    client: &mut Reader<C>,
+    upstream: &mut U,
+    head: &RequestHead,
+    api: Api,
+    call: &Intercepted,
+    shared: &Sharing,
+    received: Instant,
+) -> Result<(), Gone> {
+    let mut wire_head = client.buffer.split_to(head.len).freeze();
+    if head.upgrades_to_h2c {
+        let tokens = ["upgrade", "http2-settings"];
+        wire_head = head::edited(
+            &wire_head,
+            &[
+                Edit::Remove("upgrade"),
+                Edit::Remove("http2-settings"),
+                Edit::RemoveTokens("connection", &tokens),
+            ],
+        )
+        .into();
+    }
+    let mut body = Body::new(head.framing);
+    let hold = head.framing != Framing::Length(0)
+        && tap::holds_request(
+            call.proxy.stream_usage,
+            api,
+            head.content_encoding.is_some(),
+            head.expects_continue,
+        );
+    if hold {
+        return send_held(client, upstream, wire_head, body, api, shared).await;
+    }
+    let mut front = Some(wire_head);
+    loop {
+        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
+        if let Some(head) = front.take() {
+            send_joined(upstream, &head, &wire)
+                .await
+                .map_err(Gone::Upstream)?;
+            let mut shared = lock(shared);
+            shared.exchange.overhead(received.elapsed());
+            shared.exchange.request_head_forwarded();
+        } else if !wire.is_empty() {
+            send(upstream, &wire).await.map_err(Gone::Upstream)?;
+        }
+        observe_request(shared, &body, &wire);
+        if body.is_done() {
+            lock(shared).exchange.request_end();
+            return Ok(());
+        }
+        read_more(client).await?;
+    }
+}
+
+/// A request that a rule needs whole.
+async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
+    client: &mut Reader<C>,
+    upstream: &mut U,
+    wire_head: Bytes,
+    mut body: Body,
+    api: Api,
+    shared: &Sharing,
+) -> Result<(), Gone> {
+    let mut wire_body = BytesMut::new();
+    let mut payload = BytesMut::new();
+    loop {
+        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
+        observe_request(shared, &body, &wire);
+        for part in body.payload(&wire) {
+            payload.extend_from_slice(part);
+        }
+        wire_body.extend_from_slice(&wire);
+        if body.is_done() || payload.len() > tap::HELD_BODY_MAX {
+            break;
+        }
+        read_more(client).await?;
+    }
+    let whole = Instant::now();
+    let rewritten = body
+        .is_done()
+        .then(|| tap::rewritten_request(api, &payload))
+        .flatten();
+    let (wire_head, wire_body) = match rewritten {
+        None => (wire_head, wire_body.freeze()),
+        Some(payload) => {
+            let mut shared = lock(shared);
+            shared.rule = true;
+            tap::note_rule(&mut shared.exchange);
+            let length = payload.len().to_string();
+            // An encoded stream could not be filtered without encoding it anew.
+            let edits = [
+                Edit::Replace("content-length", &length),
+                Edit::Replace("accept-encoding", "identity"),
+            ];
+            let head = head::edited(&wire_head, &edits);
+            let mut coded = body.encode(payload);
+            coded.extend_from_slice(&body.replaced_end());
+            (head.into(), coded.into())
+        }
+    };
+    send_joined(upstream, &wire_head, &wire_body)
+        .await
+        .map_err(Gone::Upstream)?;
+    {
+        let mut shared = lock(shared);
+        shared.exchange.overhead(whole.elapsed());
+        shared.exchange.request_head_forwarded();
+    }
+    // Only a body over the bound has a rest.
+    while !body.is_done() {
+        read_more(client).await?;
+        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
+        send(upstream, &wire).await.map_err(Gone::Upstream)?;
+        observe_request(shared, &body, &wire);
+    }
+    lock(shared).exchange.request_end();
+    Ok(())
+}
+
+/// After the request: keeps an eye on the client until the response has ended.
+/// Passes its half-close on, reports its reset, takes requests sent ahead.
+async fn watch_client<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
+    client: &mut Reader<C>,
+    upstream: &mut U,
+) -> Gone {
+    while client.buffer.len() < PIPELINED_MAX {
+        match client.fill().await {
+            Ok(0) => {
+                // Upstream sees what it would see of the client itself.
+                if let Err(error) = upstream.shutdown().await {
+                    return Gone::Upstream(error);
+                }
+                break;
+            }
+            Ok(_) => {}
+            Err(error) => return Gone::Client(error),
+        }
+    }
+    std::future::pending().await
+}
+
+async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
+    upstream: &mut Reader<U>,
+    client: &mut C,
+    method: &str,
+    shared: &Sharing,
+) -> Result<Answered, Gone> {
+    let (head, wire_head, received) = loop {
+        let head = loop {
+            match head::response(&upstream.buffer, method) {
+                Ok(Some(head)) => break head,
+                Ok(None) => {}
+                Err(error) => return Err(Gone::BadResponse(error.to_string())),
+            }
+            if upstream.fill().await.map_err(Gone::Upstream)? == 0 {
+                return Err(Gone::Upstream(io::ErrorKind::UnexpectedEof.into()));
+            }
+        };
+        let received = Instant::now();
+        let wire_head = upstream.buffer.split_to(head.len).freeze();
+        if head.status == 101 || head.status >= 200 {
+            break (head, wire_head, received);
+        }
+        send(client, &wire_head).await.map_err(Gone::Client)?;
+    };
+    let mut filter = {
+        let mut shared = lock(shared);
+        shared.exchange.response_head(
+            head.status,
+            head.content_type.as_deref(),
+            head.content_encoding.as_deref(),
+        );
+        let filters = shared.rule
+            && !matches!(head.framing, Framing::Length(_))
+            && tap::filters_response(
+                head.content_type.as_deref(),
+                head.content_encoding.as_deref(),
+            );
+        filters.then(Filtered::begin)
+    };
+    if head.status == 101 {
+        send(client, &wire_head).await.map_err(Gone::Client)?;
+        return Ok(Answered::Upgraded);
+    }
+    let mut body = Body::new(head.framing);
+    let mut front = Some(wire_head);
+    loop {
+        let wire = body
+            .take(&mut upstream.buffer)
+            .map_err(|error| Gone::BadResponse(error.to_string()))?;
+        let outgoing = match &mut filter {
+            None => wire.clone(),
+            Some(filter) => filtered(filter, &body, &wire),
+        };
+        if let Some(head) = front.take() {
+            send_joined(client, &head, &outgoing)
+                .await
+                .map_err(Gone::Client)?;
+            lock(shared).exchange.overhead(received.elapsed());
+        } else if !outgoing.is_empty() {
+            send(client, &outgoing).await.map_err(Gone::Client)?;
+        }
+        {
+            let mut shared = lock(shared);
+            for part in body.payload(&wire) {
+                shared.exchange.response_body(part);
+            }
+        }
+        if body.is_done() {
+            return Ok(Answered::Whole {
+                reusable: !head.close,
+                clean: true,
+            });
+        }
+        let ended = match upstream.fill().await {
+            Ok(0) => true,
+            Ok(_) => continue,
+            // An end without close_notify.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(Gone::Upstream(error)),
+        };
+        if head.framing != Framing::Close {
+            return Err(Gone::Upstream(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "closed before the end of the response",
+            )));
+        }
+        if let Some(filter) = &mut filter {
+            send(client, &filter.finish()).await.map_err(Gone::Client)?;
+        }
+        return Ok(Answered::Whole {
+            reusable: false,
+            clean: ended,
+        });
+    }
+}
+
+/// What the application gets in the place of `wire`.
+fn filtered(filter: &mut Filtered, body: &Body, wire: &Bytes) -> Bytes {
+    let mut payload = Vec::new();
+    for part in body.payload(wire) {
+        payload.extend_from_slice(&filter.push(part));
+    }
+    if !body.is_done() {
+        return body.encode(payload).into();
+    }
+    payload.extend_from_slice(&filter.finish());
+    let mut out = body.encode(payload);
+    out.extend_from_slice(&body.replaced_end());
+    out.into()
+}
+
+fn observe_request(shared: &Sharing, body: &Body, wire: &Bytes) {
+    let mut shared = lock(shared);
+    for part in body.payload(wire) {
+        shared.exchange.request_body(part);
+    }
+}
+
+async fn read_more<C: AsyncRead + Unpin>(client: &mut Reader<C>) -> Result<(), Gone> {
+    match client.fill().await {
+        Ok(0) => Err(Gone::Client(io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Gone::Client(error)),
+    }
+}
+
+async fn send(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+async fn send_joined(
+    to: &mut (impl AsyncWrite + Unpin),
+    head: &Bytes,
+    body: &Bytes,
+) -> io::Result<()> {
+    if body.is_empty() {
+        return send(to, head).await;
+    }
+    if body.len() <= JOINED_BODY_MAX {
+        return send(to, &[head.as_ref(), body.as_ref()].concat()).await;
+    }
+    to.write_all(head).await?;
+    send(to, body).await
+}
+
+async fn discard(half: &mut (impl AsyncRead + Unpin)) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut left = LINGER_BYTES_MAX;
+    while let Ok(count @ 1..) = half.read(&mut buffer).await {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Heads of HTTP/1 messages: read strictly, forwarded as they came.
+//!
+//! Strict, because whatever the two ends could read differently is a way to
+//! smuggle a request past the meter (RFC 9112 §11.2): both framings at once,
+//! repeated lengths, bare CR, LF or NUL and folded lines are refused.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use memchr::memmem;
+
+/// Longest head accepted. Providers accept less than 64 KiB of headers.
+pub(in crate::proxy) const HEAD_LEN_MAX: usize = 128 * 1024;
+/// Most header fields accepted in a head.
+const HEADERS_MAX: usize = 256;
+
+/// Why a head is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::proxy) enum HeadError {
+    /// Over [`HEAD_LEN_MAX`], or more fields than any real message has.
+    #[error("the head is too large")]
+    TooLarge,
+    /// Not HTTP/1.
+    #[error("malformed head: {0}")]
+    Malformed(&'static str),
+    /// Two readers could disagree on where the message ends.
+    #[error("ambiguous message length: {0}")]
+    Ambiguous(&'static str),
+}
+
+/// Where a message body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Framing {
+    /// After this many bytes; 0 for no body.
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the connection; responses only.
+    Close,
+}
+
+/// What weir needs to know of a request head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct RequestHead {
+    /// Length of the head in bytes, blank line included.
+    pub len: usize,
+    /// The method, as sent.
+    pub method: String,
+    /// The request target, as sent.
+    pub target: String,
+    /// The one `Host` field.
+    pub host: Option<String>,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// The client will not reuse the connection.
+    pub close: bool,
+    /// `Expect: 100-continue`.
+    pub expects_continue: bool,
+    /// `Upgrade` names h2c, which would leave HTTP/1 unseen.
+    pub upgrades_to_h2c: bool,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+}
+
+/// What weir needs to know of a response head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct ResponseHead {
+    /// Length of the head in bytes, blank line included.
+    pub len: usize,
+    /// The status code.
+    pub status: u16,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// Upstream will close the connection.
+    pub close: bool,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+}
+
+/// Reads a request head from the front of `bytes`; `None` if it is not complete.
+///
+/// # Errors
+///
+/// [`HeadError`]; the connection cannot be used any further.
+pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, HeadError> {
+    let Some(head) = complete(bytes)? else {
+        return Ok(None);
+    };
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(head).map_err(malformed)?;
+    let old = parsed.version == Some(0);
+    let fields = Fields(parsed.headers);
+    let host = match fields.all("host").as_slice() {
+        [] => None,
+        [host] => Some(text(host)?),
+        _ => return Err(HeadError::Malformed("more than one Host")),
+    };
+    let framing = match (fields.transfer_encoding()?, fields.content_length()?) {
+        (Some(_), _) if old => {
+            return Err(HeadError::Ambiguous("Transfer-Encoding in HTTP/1.0"));
+        }
+        (Some(_), Some(_)) => {
+            return Err(HeadError::Ambiguous(
+                "both Transfer-Encoding and Content-Length",
+            ));
+        }
+        (Some(Transfer::Chunked), None) => Framing::Chunked,
+        (Some(Transfer::Other), None) => {
+            return Err(HeadError::Ambiguous(
+                "a Transfer-Encoding other than chunked",
+            ));
+        }
+        (None, length) => Framing::Length(length.unwrap_or(0)),
+    };
+    Ok(Some(RequestHead {
+        len: head.len(),
+        method: parsed.method.unwrap_or_default().to_owned(),
+        target: parsed.path.unwrap_or_default().to_owned(),
+        host,
+        framing,
+        close: fields.closes(old),
+        expects_continue: fields.names("expect", "100-continue"),
+        upgrades_to_h2c: fields.names("upgrade", "h2c"),
+        content_encoding: fields.one("content-encoding"),
+    }))
+}
+
+/// Reads a response head from the front of `bytes`; `None` if it is not
+/// complete. `method` is the request's: it decides whether there is a body
+/// (RFC 9112 §6.3).
+///
+/// # Errors
+///
+/// [`HeadError`]; the connection cannot be used any further.
+pub(in crate::proxy) fn response(
+    bytes: &[u8],
+    method: &str,
+) -> Result<Option<ResponseHead>, HeadError> {
+    let Some(head) = complete(bytes)? else {
+        return Ok(None);
+    };
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut headers);
+    parsed.parse(head).map_err(malformed)?;
+    let old = parsed.version == Some(0);
+    let status = parsed.code.unwrap_or_default();
+    let fields = Fields(parsed.headers);
+    let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+    let framing = match (fields.transfer_encoding()?, fields.content_length()?) {
+        _ if bodiless => Framing::Length(0),
+        (Some(_), Some(_)) => {
+            return Err(HeadError::Ambiguous(
+                "both Transfer-Encoding and Content-Length",
+            ));
+        }
+        (Some(Transfer::Chunked), None) => Framing::Chunked,
+        (Some(Transfer::Other), None) | (None, None) => Framing::Close,
+        (None, Some(length)) => Framing::Length(length),
+    };
+    Ok(Some(ResponseHead {
+        len: head.len(),
+        status,
+        framing,
+        close: fields.closes(old) || framing == Framing::Close,
+        content_type: fields.one("content-type"),
+        content_encoding: fields.one("content-encoding"),
+    }))
+}
+
+/// One change to a head.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) enum Edit<'a> {
+    /// Replaces the value of every field of this (lower-case) name.
+    Replace(&'a str, &'a str),
+    /// Removes every field of this (lower-case) name.
+    Remove(&'a str),
+    /// Removes tokens from the list of every field of this name.
+    RemoveTokens(&'a str, &'a [&'a str]),
+}
+
+/// A head with some fields changed and every other byte as it was.
+#[must_use]
+pub(in crate::proxy) fn edited(head: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.len());
+    for (index, line) in head.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .filter(|_| index > 0);
+        let Some((name, rest)) = colon.and_then(|at| line.split_at_checked(at)) else {
+            out.extend_from_slice(line);
+            continue;
+        };
+        let edit = edits.iter().find(|edit| match edit {
+            Edit::Replace(of, _) | Edit::Remove(of) | Edit::RemoveTokens(of, _) => {
+                name.eq_ignore_ascii_case(of.as_bytes())
+            }
+        });
+        let value = match edit {
+            None => {
+                out.extend_from_slice(line);
+                continue;
+            }
+            Some(Edit::Remove(_)) => continue,
+            Some(Edit::Replace(_, value)) => (*value).to_owned(),
+            Some(Edit::RemoveTokens(_, tokens)) => {
+                let value = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
+                let kept: Vec<_> = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|kept| {
+                        !kept.is_empty()
+                            && !tokens.iter().any(|token| kept.eq_ignore_ascii_case(token))
+                    })
+                    .collect();
+                if kept.is_empty() {
+                    continue;
+                }
+                kept.join(", ")
+            }
+        };
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The bytes of the head, blank line included, once they are all there.
+fn complete(bytes: &[u8]) -> Result<Option<&[u8]>, HeadError> {
+    let end = memmem::find(bytes, b"\r\n\r\n").map(|at| at.saturating_add(4));
+    let seen = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(bytes);
+    if seen.len() > HEAD_LEN_MAX {
+        return Err(HeadError::TooLarge);
+    }
+    let mut previous = 0;
+    for byte in seen {
+        match (previous, *byte) {
+            (_, 0) => return Err(HeadError::Malformed("a NUL byte")),
+            (b'\r', b'\n') => {}
+            (_, b'\n') => return Err(HeadError::Malformed("a line ends with a bare LF")),
+            (b'\r', _) => return Err(HeadError::Malformed("a bare CR")),
+            _ => {}
+        }
+        previous = *byte;
+    }
+    Ok(end.map(|_| seen))
+}
+
+fn malformed(error: httparse::Error) -> HeadError {
+    match error {
+        httparse::Error::TooManyHeaders => HeadError::TooLarge,
+        httparse::Error::HeaderName => HeadError::Malformed("an invalid field name"),
+        httparse::Error::HeaderValue => HeadError::Malformed("an invalid field value"),
+        httparse::Error::NewLine => HeadError::Malformed("an invalid line end"),
+        httparse::Error::Status => HeadError::Malformed("an invalid status"),
+        httparse::Error::Token => HeadError::Malformed("an invalid method or target"),
+        httparse::Error::Version => HeadError::Malformed("an unknown HTTP version"),
+    }
+}
+
+fn text(value: &[u8]) -> Result<String, HeadError> {
+    std::str::from_utf8(value)
+        .map(|value| value.trim().to_owned())
+        .map_err(|_not_text| HeadError::Malformed("a Host that is not text"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    Chunked,
+    Other,
+}
+
+struct Fields<'a>(&'a [httparse::Header<'a>]);
+
+impl Fields<'_> {
+    fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.0
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+            .collect()
+    }
+
+    fn one(&self, name: &str) -> Option<String> {
+        let values = self.all(name);
+        let texts: Vec<_> = values
+            .iter()
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .collect();
+        if texts.is_empty() {
+            None
+        } else {
+            Some(texts.join(", ").trim().to_owned())
+        }
+    }
+
+    /// Whether the comma-separated list `name` has this token.
+    fn names(&self, name: &str, token: &str) -> bool {
+        self.one(name).is_some_and(|list| {
+            list.split(',')
+                .any(|item| item.trim().eq_ignore_ascii_case(token))
+        })
+    }
+
+    fn closes(&self, old: bool) -> bool {
+        self.names("connection", "close") || (old && !self.names("connection", "keep-alive"))
+    }
+
+    fn transfer_encoding(&self) -> Result<Option<Transfer>, HeadError> {
+        let values = self.all("transfer-encoding");
+        match values.as_slice() {
+            [] => Ok(None),
+            [value] if value.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+                Ok(Some(Transfer::Chunked))
+            }
+            [_] => Ok(Some(Transfer::Other)),
+            _ => Err(HeadError::Ambiguous("more than one Transfer-Encoding")),
+        }
+    }
+
+    fn content_length(&self) -> Result<Option<u64>, HeadError> {
+        let values = self.all("content-length");
+        let [value] = values.as_slice() else {
+            return if values.is_empty() {
+                Ok(None)
+            } else {
+                Err(HeadError::Ambiguous("more than one Content-Length"))
+            };
+        };
+        let digits = value.trim_ascii();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(HeadError::Ambiguous(
+                "a Content-Length that is not a number",
+            ));
+        }
+        std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .map(Some)
+            .ok_or(HeadError::Ambiguous(
+                "a Content-Length that is out of range",
+            ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\nhOsT: api.openai.com\r\n\
+        Content-Length: 3\r\nExpect: 100-continue\r\nContent-Encoding: zstd\r\n\r\nabc";
+
+    #[test]
+    fn a_request_is_read_at_every_split() {
+        let whole = request(REQUEST).unwrap().unwrap();
+        assert_eq!(whole.method, "POST");
+        assert_eq!(whole.target, "/v1/chat/completions");
+        assert_eq!(whole.host.as_deref(), Some("api.openai.com"));
+        assert_eq!(whole.framing, Framing::Length(3));
+        assert_eq!(whole.content_encoding.as_deref(), Some("zstd"));
+        assert!(whole.expects_continue && !whole.close && !whole.upgrades_to_h2c);
+        assert_eq!(&REQUEST[whole.len..], b"abc");
+        for split in 0..whole.len {
+            assert_eq!(request(&REQUEST[..split]), Ok(None), "split {split}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for head in [
+            "Content-Length: 3\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 3",
+            "Content-Length: 3\r\nContent-Length: 3",
+            "Content-Length: 3, 3",
+            "Content-Length: +3",
+            "Content-Length: 99999999999999999999",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: \x0bchunked",
+            "Host: b",
+            "X: a\rb",
+            "X: a\nY: b",
+            "X: a\0b",
+            "X: a\r\n folded",
+            "X : a",
+        ] {
+            let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n");
+            assert!(
+                request(bytes.as_bytes()).is_err(),
+                "{}",
+                bytes.escape_debug()
+            );
+        }
+        assert!(request(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        assert!(request(b"GET / HTTP/2.0\r\n\r\n").is_err());
+        assert_eq!(
+            request(&vec![b'a'; HEAD_LEN_MAX + 1]),
+            Err(HeadError::TooLarge)
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_response_follows_the_rfc() {
+        for (head, method, expected) in [
+            ("200 OK\r\nContent-Length: 5", "GET", Framing::Length(5)),
+            ("200 OK\r\nContent-Length: 5", "HEAD", Framing::Length(0)),
+            ("204 No Content", "GET", Framing::Length(0)),
+            (
+                "304 Not Modified\r\nContent-Length: 5",
+                "GET",
+                Framing::Length(0),
+            ),
+            ("100 Continue", "POST", Framing::Length(0)),
+            (
+                "200 OK\r\nTransfer-Encoding: Chunked",
+                "GET",
+                Framing::Chunked,
+            ),
+            ("200 OK\r\nTransfer-Encoding: gzip", "GET", Framing::Close),
+            ("200 OK", "GET", Framing::Close),
+        ] {
+            let bytes = format!("HTTP/1.1 {head}\r\n\r\n");
+            let parsed = response(bytes.as_bytes(), method).unwrap().unwrap();
+            assert_eq!(parsed.framing, expected, "{head}");
+        }
+        let both = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(response(both, "GET").is_err());
+    }
+
+    #[test]
+    fn connections_close_as_asked() {
+        for (head, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0", false),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Upgrade, CLOSE",
+                true,
+            ),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 0", true),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive",
+                false,
+            ),
+        ] {
+            let bytes = format!("{head}\r\n\r\n");
+            assert_eq!(
+                response(bytes.as_bytes(), "GET").unwrap().unwrap().close,
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn an_edit_leaves_every_other_byte_alone() {
+        let head = b"GET /a:b HTTP/1.1\r\nHoSt:a\r\nX-A:  1 \r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n";
+        let edits = [
+            Edit::Remove("upgrade"),
+            Edit::Remove("http2-settings"),
+            Edit::RemoveTokens("connection", &["upgrade"]),
+            Edit::Replace("x-a", "2"),
+        ];
+        assert_eq!(
+            edited(head, &edits).escape_ascii().to_string(),
+            b"GET /a:b HTTP/1.1\r\nHoSt:a\r\nX-A: 2\r\nConnection: HTTP2-Settings\r\n\r\n"
+                .escape_ascii()
+                .to_string()
+        );
+        assert_eq!(edited(head, &[]), head);
+    }
+}

@@ -1,0 +1,535 @@
+//! HTTP/2 on both legs: one connection upstream for each of the application's,
+//! stream by stream.
+//!
+//! Built on the `h2` crate rather than on an HTTP server and client above it:
+//! they hide interim responses and reset codes, and both have to pass. Windows
+//! are opened towards one leg only as the other takes the data, so a slow reader
+//! slows its writer and nothing piles up in between.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use h2::{
+    Reason as Code, RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+    server::SendResponse,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use tokio::task::JoinSet;
+
+use super::{
+    Intercepted, authority,
+    io::Connection,
+    refusal::{REASON_HEADER, Refusal},
+};
+use crate::{
+    llm::classify::{Api, classify},
+    meter::{
+        exchange::{Exchange, Outcome},
+        record::Protocol,
+    },
+    tap::{self, Filtered},
+    tls::downstream::refused_certificate,
+};
+
+/// What one stream may have in flight: the product of 1 Gbit/s and 8 ms.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// What all streams of a connection may have in flight, and so what one
+/// connection can make weir hold.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Streams an application may have open on one connection.
+const STREAMS_MAX: u32 = 256;
+/// Longest header list; as for HTTP/1.
+const HEADERS_LEN_MAX: u32 = 128 * 1024;
+/// How long streams get to note their end after the connection's.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
+
+/// Relays until either leg ends.
+pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, call: Intercepted) {
+    let handshake = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEADERS_LEN_MAX)
+        .enable_push(false)
+        .handshake::<_, Bytes>(upstream)
+        .await;
+    let (send_request, connection) = match handshake {
+        Ok(pair) => pair,
+        Err(error) => {
+            tracing::debug!(%error, "HTTP/2 handshake with upstream failed");
+            return;
+        }
+    };
+    let mut upstream = JoinSet::new();
+    upstream.spawn(connection);
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADERS_LEN_MAX)
+        .handshake::<_, Bytes>(client)
+        .await;
+    let mut client = match handshake {
+        Ok(client) => client,
+        Err(error) => {
+            refused(&error, &call);
+            return;
+        }
+    };
+    let call = Arc::new(call);
+    let mut streams = JoinSet::new();
+    let mut seen_streams = false;
+    loop {
+        tokio::select! {
+            accepted = client.accept() => match accepted {
+                None => break,
+                Some(Err(error)) => {
+                    if !seen_streams {
+                        refused(&error, &call);
+                    }
+                    break;
+                }
+                Some(Ok((request, respond))) => {
+                    seen_streams = true;
+                    let send_request = send_request.clone();
+                    streams.spawn(exchange(request, respond, send_request, Arc::clone(&call)));
+                }
+            },
+            Some(ended) = upstream.join_next() => {
+                tracing::debug!(?ended, "upstream ended an HTTP/2 connection");
+                // Streams in flight get their own errors; new ones go elsewhere.
+                client.graceful_shutdown();
+            }
+            Some(_) = streams.join_next() => {}
+        }
+    }
+    drop(client);
+    drop(send_request);
+    let drain = async {
+        while streams.join_next().await.is_some() {}
+        // Resets of the streams above are still to be written.
+        while upstream.join_next().await.is_some() {}
+    };
+    // What is left after the wait is dropped, and says so in its record.
+    let _ = tokio::time::timeout(DRAIN_WAIT, drain).await;
+}
+
+fn refused(error: &h2::Error, call: &Intercepted) {
+    if let Some(io) = error.get_io()
+        && refused_certificate(io)
+    {
+        call.refused_by_client(io);
+    }
+}
+
+/// Who ended a stream before its time.
+enum Gone {
+    Client(Code),
+    Upstream(h2::Error),
+}
+
+type Sharing = Mutex<Exchange>;
+
+fn observe(shared: &Sharing, see: impl FnOnce(&mut Exchange)) {
+    see(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+async fn exchange(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    send_request: SendRequest<Bytes>,
+    call: Arc<Intercepted>,
+) {
+    let received = Instant::now();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let api = classify(request.method().as_str(), path);
+    let encoding = text(request.headers(), &header::CONTENT_ENCODING).map(str::to_owned);
+    let opening = call.opening(Protocol::H2, api, encoding);
+    let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
+    if let Some(refusal) = objection(&request, &call) {
+        refuse(&refusal, respond, &call);
+        exchange.finish(Outcome::Refused {
+            reason: refusal.reason,
+            error: refusal.message,
+        });
+        return;
+    }
+    let shared = Mutex::new(exchange);
+    let result = run(
+        request,
+        &mut respond,
+        send_request,
+        api,
+        &call,
+        &shared,
+        received,
+    )
+    .await;
+    let exchange = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match result {
+        Ok(()) => exchange.finish(Outcome::Complete),
+        Err(Gone::Client(code)) => {
+            tracing::debug!(%code, "client cancelled a stream");
+            exchange.finish(Outcome::ClientGone);
+        }
+        Err(Gone::Upstream(error)) => {
+            // The code is upstream's, HTTP_1_1_REQUIRED included; a connection
+            // that broke before it answered is safe to retry.
+            let code = error.reason().unwrap_or(Code::INTERNAL_ERROR);
+            respond.send_reset(code);
+            exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
+        }
+    }
+}
+
+fn objection(request: &Request<RecvStream>, call: &Intercepted) -> Option<Refusal> {
+    if request.method() == http::Method::CONNECT {
+        return Some(Refusal::bad_request(
+            "CONNECT to a server that is not a proxy",
+        ));
+    }
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let host = request
+        .headers()
+        .get_all(header::HOST)
+        .iter()
+        .map(|host| host.to_str().ok());
+    let mut asked = authority.map(Some).into_iter().chain(host).peekable();
+    if asked.peek().is_none() {
+        return Some(Refusal::misdirected("", &call.host));
+    }
+    for asked in asked {
+        let asked = asked.unwrap_or_default();
+        if !authority::names(asked, &call.host, call.origin.port()) {
+            return Some(Refusal::misdirected(asked, &call.host));
+        }
+    }
+    None
+}
+
+fn refuse(refusal: &Refusal, mut respond: SendResponse<Bytes>, call: &Intercepted) {
+    let mut response = Response::new(());
+    *response.status_mut() =
+        http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::MISDIRECTED_REQUEST);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        REASON_HEADER,
+        HeaderValue::from_static(refusal.reason.as_str()),
+    );
+    let body = refusal.body(&call.provider);
+    let sent = respond
+        .send_response(response, false)
+        .and_then(|mut stream| stream.send_data(body.into(), true));
+    if let Err(error) = sent {
+        tracing::debug!(%error, "client left before it was refused");
+    }
+}
+
+async fn run(
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+    send_request: SendRequest<Bytes>,
+    api: Api,
+    call: &Intercepted,
+    shared: &Sharing,
+    received: Instant,
+) -> Result<(), Gone> {
+    let (mut parts, mut body) = request.into_parts();
+    let rule = AtomicBool::new(false);
+    let hold = !body.is_end_stream()
+        && tap::holds_request(
+            call.proxy.stream_usage,
+            api,
+            parts.headers.contains_key(header::CONTENT_ENCODING),
+            parts.headers.contains_key(header::EXPECT),
+        );
+    let mut held = Bytes::new();
+    let mut received = received;
+    if hold {
+        held = hold_body(&mut body, shared).await?;
+        received = Instant::now();
+        if body.is_end_stream()
+            && let Some(rewritten) = tap::rewritten_request(api, &held)
+        {
+            rule.store(true, Ordering::Relaxed);
+            observe(shared, tap::note_rule);
+            rewrite_headers(&mut parts.headers, rewritten.len());
+            held = rewritten.into();
+        }
+    }
+    let ends = body.is_end_stream() && held.is_empty();
+    let mut ready = send_request.ready().await.map_err(Gone::Upstream)?;
+    let (response, mut to_upstream) = ready
+        .send_request(Request::from_parts(parts, ()), ends)
+        .map_err(Gone::Upstream)?;
+    observe(shared, |exchange| {
+        exchange.overhead(received.elapsed());
+        exchange.request_head_forwarded();
+    });
+    let result = {
+        let mut sending = Box::pin(async {
+            if !held.is_empty() {
+                send_data(&mut to_upstream, held, body.is_end_stream())
+                    .await
+                    .map_err(Stopped::by_receiver)?;
+            }
+            if !ends && !body.is_end_stream() {
+                pump(&mut body, &mut to_upstream, None, |data| {
+                    observe(shared, |exchange| exchange.request_body(data));
+                })
+                .await?;
+            }
+            observe(shared, Exchange::request_end);
+            Ok::<(), Stopped>(())
+        });
+        let mut answering = Box::pin(answer(response, respond, &rule, shared));
+        let mut done = false;
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answering => break answered,
+                sent = &mut sending, if !done => match sent {
+                    Ok(()) => done = true,
+                    Err(Stopped::Sender(error)) => break Err(Gone::Client(code(&error))),
+                    // Upstream may stop reading and still answer.
+                    Err(Stopped::Receiver(_)) => done = true,
+                },
+            }
+        }
+    };
+    if let Err(Gone::Client(code)) = &result {
+        to_upstream.send_reset(*code);
+    }
+    result
+}
+
+/// Reads a body that a rule needs whole: to its end, or to the bound.
+async fn hold_body(body: &mut RecvStream, shared: &Sharing) -> Result<Bytes, Gone> {
+    let mut held = BytesMut::new();
+    while held.len() <= tap::HELD_BODY_MAX {
+        match poll_fn(|context| body.poll_data(context)).await {
+            None => break,
+            Some(Ok(data)) => {
+                observe(shared, |exchange| exchange.request_body(&data));
+                held.extend_from_slice(&data);
+                // The window is given back although the data is kept: the bound
+                // above is what limits it.
+                let _ = body.flow_control().release_capacity(data.len());
+            }
+            Some(Err(error)) => return Err(Gone::Client(code(&error))),
+        }
+    }
+    Ok(held.freeze())
+}
+
+fn rewrite_headers(headers: &mut HeaderMap, length: usize) {
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    // An encoded stream could not be filtered without encoding it anew.
+    if headers.contains_key(header::ACCEPT_ENCODING) {
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+    }
+}
+
+/// Carries the response back, interim ones first.
+async fn answer(
+    mut response: ResponseFuture,
+    respond: &mut SendResponse<Bytes>,
+    rule: &AtomicBool,
+    shared: &Sharing,
+) -> Result<(), Gone> {
+    let response = loop {
+        let next = tokio::select! {
+            biased;
+            next = next_head(&mut response) => next,
+            code = poll_fn(|context| respond.poll_reset(context)) => {
+                return Err(Gone::Client(code.unwrap_or(Code::CANCEL)));
+            }
+        };
+        match next.map_err(Gone::Upstream)? {
+            Head::Interim(interim) => respond
+                .send_informational(interim)
+                .map_err(|error| Gone::Client(code(&error)))?,
+            Head::Final(response) => break response,
+        }
+    };
+    let received = Instant::now();
+    let (parts, mut body) = response.into_parts();
+    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
+    let content_encoding = text(&parts.headers, &header::CONTENT_ENCODING);
+    observe(shared, |exchange| {
+        exchange.response_head(parts.status.as_u16(), content_type, content_encoding);
+    });
+    let filter = (rule.load(Ordering::Relaxed)
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && tap::filters_response(content_type, content_encoding))
+    .then(Filtered::begin);
+    let ends = body.is_end_stream();
+    let mut to_client = respond
+        .send_response(Response::from_parts(parts, ()), ends)
+        .map_err(|error| Gone::Client(code(&error)))?;
+    observe(shared, |exchange| exchange.overhead(received.elapsed()));
+    if ends {
+        return Ok(());
+    }
+    let pumped = pump(&mut body, &mut to_client, filter, |data| {
+        observe(shared, |exchange| exchange.response_body(data));
+    })
+    .await;
+    match pumped {
+        Ok(()) => Ok(()),
+        Err(Stopped::Receiver(error)) => Err(Gone::Client(code(&error))),
+        Err(Stopped::Sender(error)) => {
+            to_client.send_reset(error.reason().unwrap_or(Code::INTERNAL_ERROR));
+            Err(Gone::Upstream(error))
+        }
+    }
+}
+
+enum Head {
+    Interim(Response<()>),
+    Final(Response<RecvStream>),
+}
+
+async fn next_head(response: &mut ResponseFuture) -> Result<Head, h2::Error> {
+    poll_fn(|context| {
+        match response.poll_informational(context) {
+            Poll::Ready(Some(Ok(interim))) => return Poll::Ready(Ok(Head::Interim(interim))),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        Pin::new(&mut *response).poll(context).map_ok(Head::Final)
+    })
+    .await
+}
+
+/// Which end of a pump stopped it.
+enum Stopped {
+    /// The end data comes from.
+    Sender(h2::Error),
+    /// The end data goes to.
+    Receiver(h2::Error),
+}
+
+impl Stopped {
+    fn by_receiver(error: h2::Error) -> Self {
+        Self::Receiver(error)
+    }
+}
+
+/// Moves data and trailers until the stream ends; `see` is shown each piece
+/// after it left.
+async fn pump(
+    from: &mut RecvStream,
+    to: &mut SendStream<Bytes>,
+    mut filter: Option<Filtered>,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), Stopped> {
+    let mut ended = false;
+    while !ended {
+        let data = tokio::select! {
+            biased;
+            data = poll_fn(|context| from.poll_data(context)) => data,
+            code = poll_fn(|context| to.poll_reset(context)) => {
+                return Err(Stopped::Receiver(match code {
+                    Ok(code) => code.into(),
+                    Err(error) => error,
+                }));
+            }
+        };
+        let Some(data) = data else { break };
+        let data = data.map_err(Stopped::Sender)?;
+        ended = from.is_end_stream();
+        let outgoing = match &mut filter {
+            None => data.clone(),
+            Some(filter) => {
+                let mut outgoing = filter.push(&data);
+                if ended {
+                    outgoing.extend_from_slice(&filter.finish());
+                }
+                outgoing.into()
+            }
+        };
+        if !outgoing.is_empty() || ended {
+            send_data(to, outgoing, ended)
+                .await
+                .map_err(Stopped::Receiver)?;
+        }
+        // Only now may the sender send as much again.
+        from.flow_control()
+            .release_capacity(data.len())
+            .map_err(Stopped::Sender)?;
+        see(&data);
+    }
+    if ended {
+        return Ok(());
+    }
+    if let Some(filter) = &mut filter {
+        let rest = filter.finish();
+        if !rest.is_empty() {
+            send_data(to, rest.into(), false)
+                .await
+                .map_err(Stopped::Receiver)?;
+        }
+    }
+    match poll_fn(|context| from.poll_trailers(context))
+        .await
+        .map_err(Stopped::Sender)?
+    {
+        Some(trailers) => to.send_trailers(trailers).map_err(Stopped::Receiver),
+        None => to.send_data(Bytes::new(), true).map_err(Stopped::Receiver),
+    }
+}
+
+/// Sends as the receiver's window allows.
+async fn send_data(
+    to: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    ends: bool,
+) -> Result<(), h2::Error> {
+    if data.is_empty() {
+        return to.send_data(data, ends);
+    }
+    while !data.is_empty() {
+        to.reserve_capacity(data.len());
+        let capacity = match poll_fn(|context| to.poll_capacity(context)).await {
+            Some(Ok(capacity)) => capacity,
+            Some(Err(error)) => return Err(error),
+            None => return Err(Code::CANCEL.into()),
+        };
+        let piece = data.split_to(capacity.min(data.len()));
+        if !piece.is_empty() {
+            to.send_data(piece, ends && data.is_empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// The code to pass on for an error of one leg.
+fn code(error: &h2::Error) -> Code {
+    error.reason().unwrap_or(Code::CANCEL)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
