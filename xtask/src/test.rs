@@ -53,7 +53,12 @@ pub(crate) struct Args {
 /// # Errors
 /// When set-up or a build fails, or a suite did not pass.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let toolchain = setup::ensure(workspace, &[Purpose::Build, Purpose::Test], args.route)?;
+    let purpose = if args.unprivileged {
+        Purpose::Build
+    } else {
+        Purpose::Test
+    };
+    let toolchain = setup::ensure(workspace, &[purpose], args.route)?;
     let steps = Steps::new("test", workspace.tools().join("log"));
     build::object(workspace, &steps, &toolchain)?;
     build::host(workspace, &steps, HostProfile::Debug)?;
