@@ -311,6 +311,15 @@ pub fn ignore(signals: &[Signal]) -> io::Result<()> {
     Ok(())
 }
 
+/// Undoes a parent's choice to ignore its children, which is inherited and would
+/// let their ends go unnoticed.
+///
+/// # Errors
+/// Never in practice: the arguments are fixed.
+pub fn expect_children() -> io::Result<()> {
+    default_action(Signal::SIGCHLD as i32)
+}
+
 fn default_action(signal: i32) -> io::Result<()> {
     // SAFETY: no handler is installed.
     #[expect(unsafe_code, reason = "nix has no number for real-time signals")]

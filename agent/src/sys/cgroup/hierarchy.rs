@@ -49,27 +49,50 @@ pub enum HierarchyError {
     },
 }
 
+impl HierarchyError {
+    /// Whether the hierarchy is there and the cgroup is not.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::NotVisible { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// The cgroup this process is in.
 ///
 /// # Errors
 /// There is no cgroup2, or no way to this process's part of it.
 pub fn own_cgroup() -> Result<Cgroup, HierarchyError> {
-    let mounts = read("/proc/self/mountinfo")?;
     let memberships = read("/proc/self/cgroup")?;
     let path = membership(&memberships).ok_or(HierarchyError::NoVersion2)?;
-    let seen = mounts_of(&mounts)
+    find(path, is_ours)
+}
+
+/// The cgroup that `/proc/PID/cgroup` calls `path`.
+///
+/// # Errors
+/// There is none of that path, or no way to it.
+pub fn cgroup_at(path: &Path) -> Result<Cgroup, HierarchyError> {
+    find(path, is_version2)
+}
+
+/// The cgroup of this path by any mount that shows it, if it is what it should be.
+fn find(path: &Path, proven: fn(&Cgroup) -> bool) -> Result<Cgroup, HierarchyError> {
+    let mounts = read("/proc/self/mountinfo")?;
+    mounts_of(&mounts)
         .iter()
         .filter_map(|mount| mount.directory_of(path))
         .filter_map(|directory| open_directory(CWD, &directory).ok())
         .map(|directory| Cgroup::new(directory, path.to_owned()))
-        .find(is_ours);
-    match seen {
-        Some(cgroup) => Ok(cgroup),
-        None => from_a_mount_of_our_own(path).map_err(|source| HierarchyError::NotVisible {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+        .find(proven)
+        .map_or_else(
+            || {
+                from_a_mount_of_our_own(path, proven).map_err(|source| HierarchyError::NotVisible {
+                    path: path.to_owned(),
+                    source,
+                })
+            },
+            Ok,
+        )
 }
 
 /// Whether a process is in the cgroup of this path, or below it, at this moment.
@@ -81,7 +104,7 @@ pub fn is_within(pid: Pid, path: &Path) -> bool {
 
 /// Mounts the hierarchy without attaching it anywhere: nobody else sees it, and
 /// it goes with its last descriptor.
-fn from_a_mount_of_our_own(path: &Path) -> io::Result<Cgroup> {
+fn from_a_mount_of_our_own(path: &Path, proven: fn(&Cgroup) -> bool) -> io::Result<Cgroup> {
     let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
     let root = fsmount(
@@ -99,15 +122,19 @@ fn from_a_mount_of_our_own(path: &Path) -> io::Result<Cgroup> {
         below
     };
     let cgroup = Cgroup::new(open_directory(&root, below)?, path.to_owned());
-    if is_ours(&cgroup) {
+    if proven(&cgroup) {
         Ok(cgroup)
     } else {
         Err(io::Error::other("it does not list this process"))
     }
 }
 
-fn is_ours(cgroup: &Cgroup) -> bool {
+fn is_version2(cgroup: &Cgroup) -> bool {
     fstatfs(cgroup).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC)
+}
+
+fn is_ours(cgroup: &Cgroup) -> bool {
+    is_version2(cgroup)
         && cgroup
             .own_processes()
             .is_ok_and(|pids| pids.contains(&Pid::this()))
