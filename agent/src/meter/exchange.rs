@@ -330,3 +330,6 @@ fn shortened(mut error: String) -> String {
     }
     error
 }
+
+#[cfg(test)]
+mod tests;

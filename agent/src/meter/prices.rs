@@ -408,3 +408,6 @@ struct Rates {
     cache_write_1h: Rate,
     cache_write_12h: Rate,
 }
+
+#[cfg(test)]
+mod tests;

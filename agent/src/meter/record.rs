@@ -96,6 +96,22 @@ pub struct Record {
     pub problems: Vec<Problem>,
 }
 
+impl Record {
+    /// Whether the exchange is one that a provider charges for, as far as can
+    /// be told: it succeeded, and is neither free nor the result of another one.
+    #[must_use]
+    pub fn is_billable(&self) -> bool {
+        let is_free = matches!(
+            self.operation.as_deref(),
+            Some("count_tokens" | "fetch_response")
+        );
+        let has_succeeded = self
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
+        self.decision == Decision::Intercept && has_succeeded && !is_free
+    }
+}
+
 /// The process that opened a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
@@ -225,12 +241,12 @@ impl From<Millis> for f64 {
 }
 
 /// Money as a JSON number with exactly the decimal's digits.
-mod exact {
+pub(super) mod exact {
     use rust_decimal::Decimal;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use serde_json::value::RawValue;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::meter) fn serialize<S: Serializer>(
         value: &Option<Decimal>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -242,7 +258,7 @@ mod exact {
             .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::meter) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Decimal>, D::Error> {
         let raw: Option<Box<RawValue>> = Option::deserialize(deserializer)?;
@@ -255,3 +271,6 @@ mod exact {
         .transpose()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
