@@ -1,11 +1,31 @@
-//! Adds records up and shows them. First cut: keeps them.
+//! Records of a run, their totals, and how both are shown.
+//!
+//! Totals are exact however many records there were; of the records themselves
+//! the latest are kept.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
 
 use super::record::Record;
 
-/// Records and their totals.
+mod amounts;
+mod line;
+mod table;
+mod totals;
+
+pub use line::live_line;
+pub use totals::{Connections, ModelTotals, Totals};
+
+/// Records kept, about a kilobyte each: enough for a long afternoon of an agent
+/// at work. Older ones are left out, and counted.
+pub const RECORDS_KEPT_MAX: usize = 10_000;
+
+/// Records of a run and their totals.
 #[derive(Debug, Default)]
 pub struct Report {
-    records: Vec<Record>,
+    records: VecDeque<Record>,
+    totals: Totals,
 }
 
 impl Report {
@@ -17,24 +37,47 @@ impl Report {
 
     /// Adds a record.
     pub fn add(&mut self, record: Record) {
-        self.records.push(record);
+        self.totals.add(&record);
+        if self.records.len() == RECORDS_KEPT_MAX {
+            self.records.pop_front();
+            self.totals.exchanges_omitted += 1;
+        }
+        self.records.push_back(record);
     }
 
-    /// `{"exchanges":[…],"totals":{…}}`.
+    /// The sums so far.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The records kept, in the order they were added.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = &Record> + ExactSizeIterator {
+        self.records.iter()
+    }
+
+    /// One JSON object: `{"exchanges":[record…],"totals":{…}}`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        String::new()
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            exchanges: &'a VecDeque<Record>,
+            totals: &'a Totals,
+        }
+        let shape = Shape {
+            exchanges: &self.records,
+            totals: &self.totals,
+        };
+        serde_json::to_string(&shape).expect("records have string keys and finite numbers only")
     }
 
-    /// A table for a terminal of that many columns.
+    /// A table for a terminal of `width` columns. It may be wider if the terminal
+    /// is too narrow for the least of it.
     #[must_use]
-    pub fn to_table(&self, _width: usize) -> String {
-        String::new()
+    pub fn to_table(&self, width: usize) -> String {
+        table::render(self, width)
     }
 }
 
-/// One line for an exchange that has just ended.
-#[must_use]
-pub fn live_line(_record: &Record) -> String {
-    String::new()
-}
+#[cfg(test)]
+mod tests;

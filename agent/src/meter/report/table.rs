@@ -1,0 +1,425 @@
+//! The report as a table for a terminal.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::amounts::{
+    ESTIMATED, STATED, UNKNOWN, bytes, cost, dollars, duration, grouped, printable, tokens,
+};
+use super::line::{model, process};
+use super::totals::Sums;
+use crate::llm::usage::Provenance;
+use crate::meter::reason::Decision;
+use crate::meter::record::{CostProvenance, Record};
+
+/// Exchanges shown one by one. With more there is a summary by model, and the
+/// whole list in the JSON report.
+const ROWS_MAX: usize = 50;
+
+/// Space between columns.
+const GAP: usize = 2;
+
+/// Cells are cut to this many characters before columns are left out.
+const CELL_WIDTH_MAX: usize = 40;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Align {
+    Left,
+    Right,
+}
+
+/// A column: its cells, and how readily it is left out where space is short.
+struct Column {
+    title: &'static str,
+    align: Align,
+    /// The highest goes first; 0 never.
+    expendable: u8,
+    cells: Vec<String>,
+}
+
+pub(super) fn render(report: &Report, width: usize) -> String {
+    let exchanges: Vec<&Record> = report
+        .records()
+        .filter(|record| record.decision == Decision::Intercept)
+        .collect();
+    let shown = exchanges
+        .get(exchanges.len().saturating_sub(ROWS_MAX)..)
+        .unwrap_or_default();
+    let totals = report.totals();
+    let mut text = String::new();
+    if totals.exchanges == 0 {
+        text.push_str("no model calls\n");
+    } else {
+        let hidden = totals.exchanges - shown.len() as u64;
+        if hidden > 0 {
+            text.push_str(&fit(by_model(report), width));
+            let _infallible = writeln!(
+                text,
+                "\nthe last {} of {} calls",
+                shown.len(),
+                totals.exchanges
+            );
+        }
+        text.push_str(&fit(calls(shown, report), width));
+        text.push_str(&legend(&text, report));
+    }
+    not_inspected(report, &mut text);
+    text
+}
+
+/// A row for each exchange, and one for the totals.
+fn calls(shown: &[&Record], report: &Report) -> Vec<Column> {
+    let column = |title, align, expendable, cell: &dyn Fn(&Record) -> String, total: String| {
+        let cells = shown
+            .iter()
+            .map(|record| shortened(&cell(record)))
+            .chain([total])
+            .collect();
+        Column {
+            title,
+            align,
+            expendable,
+            cells,
+        }
+    };
+    let sums = &report.totals().sums;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let count = match report.totals().exchanges {
+        1 => "1 call".to_owned(),
+        count => format!("{} calls", grouped(count)),
+    };
+    vec![
+        column(
+            "provider",
+            Align::Left,
+            0,
+            &|record| or_dash(record.provider.clone().or_else(|| record.host.clone())),
+            count,
+        ),
+        column(
+            "model",
+            Align::Left,
+            0,
+            &|record| or_dash(model(record).map(str::to_owned)),
+            String::new(),
+        ),
+        column(
+            "operation",
+            Align::Left,
+            4,
+            &|record| or_dash(record.operation.as_deref().map(str::to_owned)),
+            String::new(),
+        ),
+        column(
+            "stream",
+            Align::Left,
+            3,
+            &|record| {
+                or_dash(
+                    record
+                        .stream
+                        .map(|yes| if yes { "yes" } else { "no" }.to_owned()),
+                )
+            },
+            String::new(),
+        ),
+        column(
+            "status",
+            Align::Right,
+            2,
+            &|record| or_dash(record.status.map(|status| status.to_string())),
+            String::new(),
+        ),
+        column(
+            "input",
+            Align::Right,
+            0,
+            &|record| tokens(record.input_tokens, record.tokens_provenance),
+            sum(sums.input_tokens, sums),
+        ),
+        column(
+            "cached",
+            Align::Right,
+            1,
+            &|record| or_dash(record.cache_read_tokens.map(grouped)),
+            or_dash(sums.cache_read_tokens.map(grouped)),
+        ),
+        column(
+            "output",
+            Align::Right,
+            0,
+            &|record| tokens(record.output_tokens, record.tokens_provenance),
+            sum(sums.output_tokens, sums),
+        ),
+        column(
+            "cost",
+            Align::Right,
+            0,
+            &|record| {
+                cost(
+                    record.cost_usd,
+                    record.cost_provenance,
+                    record.tokens_provenance,
+                )
+            },
+            cost_sum(sums),
+        ),
+        column(
+            "first",
+            Align::Right,
+            5,
+            &|record| or_dash(record.time_to_first_chunk_ms.map(duration)),
+            String::new(),
+        ),
+        column(
+            "total",
+            Align::Right,
+            5,
+            &|record| duration(record.duration_ms),
+            String::new(),
+        ),
+        column(
+            "process",
+            Align::Left,
+            6,
+            &|record| or_dash(record.process.as_ref().and_then(process)),
+            String::new(),
+        ),
+        column(
+            "note",
+            Align::Left,
+            7,
+            &|record| record.error.clone().unwrap_or_default(),
+            String::new(),
+        ),
+    ]
+}
+
+/// A row for each model, and one for the totals.
+fn by_model(report: &Report) -> Vec<Column> {
+    let models = &report.totals().by_model;
+    let all = &report.totals().sums;
+    let column = |title, align, cells: Vec<String>| Column {
+        title,
+        align,
+        expendable: 0,
+        cells,
+    };
+    let counts = |of: &dyn Fn(&Sums) -> String| -> Vec<String> {
+        models
+            .values()
+            .map(|model| of(&model.sums))
+            .chain([of(all)])
+            .collect()
+    };
+    vec![
+        column(
+            "provider",
+            Align::Left,
+            models
+                .values()
+                .map(|model| shortened(&model.provider))
+                .chain(["all".into()])
+                .collect(),
+        ),
+        column(
+            "model",
+            Align::Left,
+            models
+                .values()
+                .map(|model| shortened(&model.model))
+                .chain([String::new()])
+                .collect(),
+        ),
+        column(
+            "calls",
+            Align::Right,
+            models
+                .values()
+                .map(|model| model.exchanges)
+                .chain([report.totals().exchanges])
+                .map(grouped)
+                .collect(),
+        ),
+        column(
+            "input",
+            Align::Right,
+            counts(&|sums| sum(sums.input_tokens, sums)),
+        ),
+        column(
+            "output",
+            Align::Right,
+            counts(&|sums| sum(sums.output_tokens, sums)),
+        ),
+        column("cost", Align::Right, counts(&cost_sum)),
+    ]
+}
+
+/// A sum of tokens: estimated if a part of it is.
+fn sum(count: Option<u64>, sums: &Sums) -> String {
+    let provenance = if sums.estimated_exchanges > 0 {
+        Provenance::Estimated
+    } else {
+        Provenance::Measured
+    };
+    tokens(count, provenance)
+}
+
+fn cost_sum(sums: &Sums) -> String {
+    let estimated = if sums.estimated_exchanges > 0 {
+        ESTIMATED
+    } else {
+        ""
+    };
+    sums.cost_usd.map_or(UNKNOWN.to_owned(), |usd| {
+        format!("{estimated}{}", dollars(usd))
+    })
+}
+
+/// Lays columns out in `width` characters, leaving out what does not fit.
+/// The last row is set apart from those above it.
+fn fit(mut columns: Vec<Column>, width: usize) -> String {
+    columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
+    while total_width(&columns) > width {
+        let Some(worst) = columns
+            .iter()
+            .map(|column| column.expendable)
+            .max()
+            .filter(|&e| e > 0)
+        else {
+            break;
+        };
+        columns.retain(|column| column.expendable != worst);
+    }
+    let rows = columns.first().map_or(0, |column| column.cells.len());
+    let mut text = String::new();
+    let titles = columns.iter().map(|column| (column, column.title));
+    push_row(&mut text, titles);
+    let rule = "\u{2500}".repeat(total_width(&columns));
+    for row in 0..rows {
+        if row == 0 || row + 1 == rows {
+            text.push_str(&rule);
+            text.push('\n');
+        }
+        let cells = columns.iter().map(|column| {
+            (
+                column,
+                column
+                    .cells
+                    .get(row)
+                    .map(String::as_str)
+                    .unwrap_or_default(),
+            )
+        });
+        push_row(&mut text, cells);
+    }
+    text
+}
+
+fn push_row<'a>(text: &mut String, cells: impl Iterator<Item = (&'a Column, &'a str)>) {
+    let mut line = String::new();
+    for (at, (column, cell)) in cells.enumerate() {
+        if at > 0 {
+            line.push_str(&" ".repeat(GAP));
+        }
+        let width = column.width();
+        let _infallible = match column.align {
+            Align::Left => write!(line, "{cell:<width$}"),
+            Align::Right => write!(line, "{cell:>width$}"),
+        };
+    }
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(self.title.len())
+    }
+}
+
+fn total_width(columns: &[Column]) -> usize {
+    columns
+        .iter()
+        .map(|column| column.width() + GAP)
+        .sum::<usize>()
+        .saturating_sub(GAP)
+}
+
+/// A cell as it can be printed, cut to what a column may take.
+fn shortened(cell: &str) -> String {
+    let cell = printable(cell);
+    if cell.chars().count() <= CELL_WIDTH_MAX {
+        return cell;
+    }
+    cell.chars()
+        .take(CELL_WIDTH_MAX - 1)
+        .chain(['\u{2026}'])
+        .collect()
+}
+
+/// What the marks mean, as far as they were used.
+fn legend(table: &str, report: &Report) -> String {
+    let sums = &report.totals().sums;
+    let mut notes = Vec::new();
+    if table.contains(ESTIMATED) {
+        notes.push(format!("{ESTIMATED} estimated from the length of the text"));
+    }
+    if table.contains(UNKNOWN) {
+        notes.push(format!("{UNKNOWN} unknown, not in the totals"));
+    }
+    let is_stated = |record: &Record| record.cost_provenance == CostProvenance::Stated;
+    if report.records().any(is_stated) {
+        notes.push(format!("{STATED} stated by the provider"));
+    }
+    if sums.unpriced_exchanges > 0 {
+        let calls = if sums.unpriced_exchanges == 1 {
+            "call"
+        } else {
+            "calls"
+        };
+        notes.push(format!(
+            "{} {calls} without a price",
+            grouped(sums.unpriced_exchanges)
+        ));
+    }
+    if notes.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", notes.join("; "))
+    }
+}
+
+/// Connections that were spliced or refused, by host and reason.
+fn not_inspected(report: &Report, text: &mut String) {
+    for (decision, title) in [
+        (Decision::Splice, "not inspected"),
+        (Decision::Refuse, "refused"),
+    ] {
+        let groups: Vec<_> = report
+            .totals()
+            .not_inspected
+            .values()
+            .filter(|group| group.decision == decision)
+            .collect();
+        if groups.is_empty() {
+            continue;
+        }
+        let _infallible = writeln!(text, "\n{title}");
+        for group in groups {
+            let times = format!("{}\u{d7}", grouped(group.connections));
+            let traffic = format!(
+                "{} sent, {} received",
+                bytes(group.bytes_sent),
+                bytes(group.bytes_received)
+            );
+            let _infallible = writeln!(
+                text,
+                "{times:>6}  {}  ({}; {traffic})",
+                shortened(&group.host),
+                group.reason
+            );
+        }
+    }
+}
