@@ -1,28 +1,396 @@
-//! Metrics for Prometheus. First cut: none.
+//! Metrics of the process in Prometheus' text format.
+//!
+//! Names that begin with `gen_ai_` are those of OpenTelemetry's conventions for
+//! generative AI, mapped to Prometheus; weir's own begin with `weir_`. Whatever
+//! comes from outside and ends in a label passes a [`Bounded`] set first.
 
+mod bounded;
+
+use prometheus::{
+    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+use rust_decimal::prelude::ToPrimitive;
+
+use self::bounded::Bounded;
+use crate::llm::usage::Provenance;
 use crate::meter::reason::{Decision, Reason};
-use crate::meter::record::Record;
+use crate::meter::record::{OutcomeKind, Record};
 
-/// All metrics of the process.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+/// Distinct models per label. A gateway serves some hundred; past it the name
+/// says little, and every model costs some forty series.
+const MODELS_MAX: usize = 200;
 
-impl Metrics {
-    /// Empty metrics.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// Distinct providers: those built in and some of the operator's own.
+const PROVIDERS_MAX: usize = 50;
 
-    /// Counts a finished exchange.
-    pub fn observe(&self, _record: &Record) {}
+/// Distinct error types: statuses, outcomes, and codes of the providers.
+const ERRORS_MAX: usize = 100;
 
-    /// Counts a connection that was decided.
-    pub fn connection(&self, _decision: Decision, _reason: Reason) {}
+/// Buckets that the conventions advise for token counts.
+const TOKEN_BUCKETS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
 
-    /// The text exposition.
-    #[must_use]
-    pub fn render(&self) -> String {
-        String::new()
+/// Buckets that the conventions advise for durations, in seconds.
+const DURATION_BUCKETS: &[f64] = &[
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
+
+/// From ten microseconds to a tenth of a second.
+const OVERHEAD_BUCKETS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
+    0.1,
+];
+
+/// All metrics of the process. Shared by reference; every method may be called
+/// from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    token_usage: HistogramVec,
+    operation_duration: HistogramVec,
+    time_to_first_chunk: HistogramVec,
+    tokens: IntCounterVec,
+    cost: CounterVec,
+    exchanges: IntCounterVec,
+    unpriced: IntCounter,
+    connections: IntCounterVec,
+    overhead: Histogram,
+    problems: IntCounterVec,
+    providers: Bounded,
+    request_models: Bounded,
+    response_models: Bounded,
+    models: Bounded,
+    errors: Bounded,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
+
+impl Metrics {
+    /// Metrics of which nothing has happened yet.
+    ///
+    /// # Panics
+    /// Never: names and labels are constants that a test registers.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let overflow = register(
+            &registry,
+            IntCounterVec::new(
+                Opts::new(
+                    "weir_label_overflow_total",
+                    "Label values that were counted as `other` for want of room.",
+                ),
+                &["label"],
+            ),
+        );
+        let bounded =
+            |label: &'static str, most| Bounded::new(most, overflow.with_label_values(&[label]));
+        let build = register(
+            &registry,
+            IntGaugeVec::new(Opts::new("weir_build_info", "Always 1."), &["version"]),
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            token_usage: register(&registry, token_usage()),
+            operation_duration: register(&registry, operation_duration()),
+            time_to_first_chunk: register(&registry, time_to_first_chunk()),
+            tokens: register(
+                &registry,
+                counters(
+                    "weir_tokens_total",
+                    "Tokens by type; cache_read and cache_write are part of input, reasoning \
+                     of output.",
+                    &["provider", "model", "type", "provenance"],
+                ),
+            ),
+            cost: register(
+                &registry,
+                CounterVec::new(
+                    Opts::new(
+                        "weir_cost_usd_total",
+                        "Cost of the exchanges whose cost is known.",
+                    ),
+                    &["provider", "model"],
+                ),
+            ),
+            exchanges: register(
+                &registry,
+                counters(
+                    "weir_exchanges_total",
+                    "Exchanges that were inspected, or refused at the request.",
+                    &["provider", "operation", "status_class", "outcome"],
+                ),
+            ),
+            unpriced: register(
+                &registry,
+                IntCounter::new(
+                    "weir_exchanges_unpriced_total",
+                    "Successful exchanges whose cost is not known.",
+                ),
+            ),
+            connections: register(
+                &registry,
+                counters(
+                    "weir_connections_total",
+                    "Connections by what was decided about them.",
+                    &["decision", "reason"],
+                ),
+            ),
+            overhead: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new("weir_overhead_seconds", "Time an exchange spent in weir.")
+                        .buckets(OVERHEAD_BUCKETS.to_vec()),
+                ),
+            ),
+            problems: register(
+                &registry,
+                counters(
+                    "weir_inspect_problems_total",
+                    "What kept an inspection from seeing everything.",
+                    &["kind"],
+                ),
+            ),
+            providers: bounded("provider", PROVIDERS_MAX),
+            request_models: bounded("request_model", MODELS_MAX),
+            response_models: bounded("response_model", MODELS_MAX),
+            models: bounded("model", MODELS_MAX),
+            errors: bounded("error_type", ERRORS_MAX),
+            registry,
+        }
+    }
+
+    /// Counts an exchange that has ended. Connections that were not read are
+    /// left to [`connection`](Self::connection).
+    pub fn observe(&self, record: &Record) {
+        let Some(operation) = record.operation.as_deref() else {
+            return;
+        };
+        let provider = self.providers.admit(record.provider.as_deref());
+        self.exchanges
+            .with_label_values(&[
+                provider.as_str(),
+                operation,
+                status_class(record.status),
+                record.outcome.as_str(),
+            ])
+            .inc();
+        if let Some(spent) = record.weir_overhead_us {
+            self.overhead
+                .observe(std::time::Duration::from_micros(spent).as_secs_f64());
+        }
+        for problem in &record.problems {
+            self.problems.with_label_values(&[problem.as_str()]).inc();
+        }
+        self.observe_conventional(record, operation, &provider);
+        self.observe_spent(record, &provider);
+    }
+
+    /// Counts a connection that was decided.
+    pub fn connection(&self, decision: Decision, reason: Reason) {
+        self.connections
+            .with_label_values(&[decision.as_str(), reason.as_str()])
+            .inc();
+    }
+
+    /// The text exposition of all metrics.
+    ///
+    /// # Panics
+    /// Never: writing to memory does not fail, and metrics have names.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("a vector takes all, and every family has a metric");
+        String::from_utf8(text).expect("label values are strings")
+    }
+
+    /// The metrics of the conventions.
+    fn observe_conventional(&self, record: &Record, operation: &str, provider: &str) {
+        let request_model = self
+            .request_models
+            .admit_or_empty(record.request_model.as_deref());
+        let response_model = self
+            .response_models
+            .admit_or_empty(record.response_model.as_deref());
+        // They ask for counts that the provider stated, or none.
+        if record.tokens_provenance == Provenance::Measured {
+            for (kind, count) in [
+                ("input", record.input_tokens),
+                ("output", record.output_tokens),
+            ] {
+                if let Some(count) = count {
+                    self.token_usage
+                        .with_label_values(&[
+                            operation,
+                            provider,
+                            kind,
+                            &request_model,
+                            &response_model,
+                        ])
+                        .observe(count.to_f64().unwrap_or(f64::MAX));
+                }
+            }
+        }
+        let error_type = self.errors.admit_or_empty(error_type(record).as_deref());
+        self.operation_duration
+            .with_label_values(&[
+                operation,
+                provider,
+                &request_model,
+                &response_model,
+                &error_type,
+            ])
+            .observe(record.duration_ms.as_secs_f64());
+        if let Some(first) = record.time_to_first_chunk_ms {
+            self.time_to_first_chunk
+                .with_label_values(&[operation, provider, &request_model, &response_model])
+                .observe(first.as_secs_f64());
+        }
+    }
+
+    /// Tokens and money.
+    fn observe_spent(&self, record: &Record, provider: &str) {
+        let model = record
+            .response_model
+            .as_ref()
+            .or(record.request_model.as_ref());
+        let model = self.models.admit(model.map(String::as_str));
+        let provenance = record.tokens_provenance.as_str();
+        for (kind, count) in [
+            ("input", record.input_tokens),
+            ("output", record.output_tokens),
+            ("cache_read", record.cache_read_tokens),
+            ("cache_write", record.cache_write_tokens),
+            ("reasoning", record.reasoning_tokens),
+        ] {
+            if let Some(count) = count {
+                self.tokens
+                    .with_label_values(&[provider, &model, kind, provenance])
+                    .inc_by(count);
+            }
+        }
+        match record.cost_usd.and_then(|cost| cost.to_f64()) {
+            Some(cost) => self
+                .cost
+                .with_label_values(&[provider, &model])
+                .inc_by(cost.max(0.0)),
+            None if record.is_billable() => self.unpriced.inc(),
+            None => {}
+        }
+    }
+}
+
+/// `error.type`: what the exchange failed by, if it did.
+fn error_type(record: &Record) -> Option<String> {
+    match record.outcome {
+        OutcomeKind::Complete => match record.status {
+            Some(status) if status >= 400 => Some(status.to_string()),
+            // An error within a response that succeeded; its text is a code.
+            _ => record.error.clone(),
+        },
+        OutcomeKind::ClientGone
+        | OutcomeKind::UpstreamGone
+        | OutcomeKind::Refused
+        | OutcomeKind::Aborted => Some(record.outcome.as_str().to_owned()),
+    }
+}
+
+fn status_class(status: Option<u16>) -> &'static str {
+    match status.map(|status| status / 100) {
+        Some(1) => "1xx",
+        Some(2) => "2xx",
+        Some(3) => "3xx",
+        Some(4) => "4xx",
+        Some(5) => "5xx",
+        Some(_) | None => "none",
+    }
+}
+
+fn token_usage() -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(
+        HistogramOpts::new(
+            "gen_ai_client_token_usage",
+            "Tokens per operation, as the provider stated them.",
+        )
+        .buckets(TOKEN_BUCKETS.to_vec()),
+        &[
+            "gen_ai_operation_name",
+            "gen_ai_provider_name",
+            "gen_ai_token_type",
+            "gen_ai_request_model",
+            "gen_ai_response_model",
+        ],
+    )
+}
+
+fn operation_duration() -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(
+        HistogramOpts::new(
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of operations, from the first byte of the request to the last of the answer.",
+        )
+        .buckets(DURATION_BUCKETS.to_vec()),
+        &[
+            "gen_ai_operation_name",
+            "gen_ai_provider_name",
+            "gen_ai_request_model",
+            "gen_ai_response_model",
+            "error_type",
+        ],
+    )
+}
+
+fn time_to_first_chunk() -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(
+        HistogramOpts::new(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "From the request going out to the first event of a stream.",
+        )
+        .buckets(DURATION_BUCKETS.to_vec()),
+        &[
+            "gen_ai_operation_name",
+            "gen_ai_provider_name",
+            "gen_ai_request_model",
+            "gen_ai_response_model",
+        ],
+    )
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: prometheus::Result<C>,
+) -> C {
+    let collector = collector.expect("names and labels are well formed");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("no name is registered twice");
+    collector
+}
+
+#[cfg(test)]
+mod tests;

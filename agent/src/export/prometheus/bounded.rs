@@ -1,0 +1,90 @@
+//! Label values from outside, of which there is a bounded number.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::IntCounter;
+
+/// Longest label value, in bytes.
+const VALUE_LEN_MAX: usize = 100;
+
+/// Stands for every value past the bound.
+const OTHER: &str = "other";
+
+/// Stands for a value that is not known.
+const UNKNOWN: &str = "unknown";
+
+/// The values that a label has taken.
+#[derive(Debug)]
+pub(super) struct Bounded {
+    most: usize,
+    seen: Mutex<HashSet<String>>,
+    overflow: IntCounter,
+}
+
+impl Bounded {
+    /// `overflow` counts values that did not fit among the first `most`.
+    pub(super) fn new(most: usize, overflow: IntCounter) -> Self {
+        Self {
+            most,
+            seen: Mutex::default(),
+            overflow,
+        }
+    }
+
+    /// The value to use in a label for `value`.
+    pub(super) fn admit(&self, value: Option<&str>) -> String {
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            return UNKNOWN.to_owned();
+        };
+        let cut = value
+            .get(..value.floor_char_boundary(VALUE_LEN_MAX))
+            .unwrap_or_default();
+        let clean: String = cut
+            .chars()
+            .map(|char| if char.is_control() { '_' } else { char })
+            .collect();
+        // A set of strings is whole after any panic.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.contains(&clean) {
+            return clean;
+        }
+        if seen.len() >= self.most {
+            self.overflow.inc();
+            return OTHER.to_owned();
+        }
+        seen.insert(clean.clone());
+        clean
+    }
+
+    /// As [`admit`](Self::admit), where the conventions leave out what is not
+    /// known: an empty value is no label.
+    pub(super) fn admit_or_empty(&self, value: Option<&str>) -> String {
+        value.map_or_else(String::new, |value| self.admit(Some(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_past_the_bound_are_other_and_counted() {
+        let overflow = IntCounter::new("overflow", "test").expect("well formed");
+        let bounded = Bounded::new(2, overflow.clone());
+        let admitted = ["a", "b", "c", "a", "c"].map(|value| bounded.admit(Some(value)));
+        assert_eq!(admitted, ["a", "b", "other", "a", "other"]);
+        assert_eq!(overflow.get(), 2);
+        assert_eq!(bounded.admit(None), "unknown");
+        assert_eq!(bounded.admit_or_empty(None), "");
+        assert_eq!(overflow.get(), 2);
+    }
+
+    #[test]
+    fn values_are_short_and_printable() {
+        let overflow = IntCounter::new("overflow", "test").expect("well formed");
+        let bounded = Bounded::new(9, overflow);
+        assert_eq!(bounded.admit(Some("a\nb")), "a_b");
+        assert_eq!(bounded.admit(Some(&"\u{20ac}".repeat(50))).len(), 99);
+    }
+}
