@@ -24,9 +24,6 @@ use super::classify::Api;
 use super::json::{EACH, Found, Interest, Want, scan};
 use super::sse::{self, Boundaries};
 
-/// The name of this rule in records.
-pub const RULE: &str = "stream_usage";
-
 /// Largest event that is held back to look into it. Chunks of a stream are a few
 /// hundred bytes; one that is larger than this carries media, not usage, and
 /// passes as it is.
