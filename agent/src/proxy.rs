@@ -120,8 +120,7 @@ impl Proxy {
 }
 
 async fn serve_one(proxy: Arc<Proxy>, tcp: TcpStream, permit: OwnedSemaphorePermit) {
-    // Boxed: the states of a connection are far apart in size.
-    Box::pin(connection::serve(proxy, tcp)).await;
+    connection::serve(proxy, tcp).await;
     drop(permit);
 }
 

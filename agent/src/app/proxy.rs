@@ -272,14 +272,12 @@ fn raise_descriptor_limit() -> io::Result<()> {
     )?)
 }
 
+#[expect(
+    unsafe_code,
+    reason = "descriptors arrive as numbers on the command line"
+)]
 fn take_fd(fd: RawFd) -> OwnedFd {
     // SAFETY: the supervisor passed this descriptor to this process for this
     // purpose, and each is taken once.
-    #[expect(
-        unsafe_code,
-        reason = "descriptors arrive as numbers on the command line"
-    )]
-    unsafe {
-        OwnedFd::from_raw_fd(fd)
-    }
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }

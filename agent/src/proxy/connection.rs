@@ -104,7 +104,8 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
     let (plan, exe) = tokio::join!(accepted.plan(), processes.executable(flow.pid));
     accepted.process.exe = exe;
     match plan {
-        Ok(plan) => accepted.carry_out(plan).await,
+        // Boxed: what a plan leads to is far larger than reading the first flight.
+        Ok(plan) => Box::pin(accepted.carry_out(plan)).await,
         Err(error) => tracing::debug!(%error, "the client left before it said anything"),
     }
 }
@@ -192,7 +193,7 @@ impl Accepted {
                 provider,
                 alpn,
             } => {
-                self.intercept_tls(host.into(), provider, alpn).await;
+                Box::pin(self.intercept_tls(host.into(), provider, alpn)).await;
             }
             Plan::Splice {
                 host: Some(host),

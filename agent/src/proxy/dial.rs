@@ -54,7 +54,7 @@ impl Forbidden {
             IpAddr::V6(ip) if ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => {
                 Some("it is cloud metadata")
             }
-            _ => None,
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
         }
     }
 }

@@ -287,7 +287,9 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                 gone = &mut request, if sending => match gone {
                     // Upstream may have answered before it stopped listening.
                     Gone::Upstream(_) => sending = false,
-                    gone => return Err(gone),
+                    gone @ (Gone::Client(_) | Gone::BadRequest(_) | Gone::BadResponse(_)) => {
+                        return Err(gone);
+                    }
                 },
             }
         }
