@@ -115,7 +115,16 @@ fn privileged(
         }
         return Ok(());
     }
-    let programs = build_programs(workspace, steps, tests)?;
+    let programs = match build_programs(workspace, steps, tests) {
+        Ok(programs) => programs,
+        Err(error) => {
+            steps.note(&format!("{error:#}"));
+            for test in tests {
+                report.add(Suite::failed(&test.name, "did not build"));
+            }
+            return Ok(());
+        }
+    };
     for test in tests {
         let program = programs
             .iter()

@@ -51,7 +51,10 @@ impl Outcome {
     /// have filtered them out.
     pub(crate) fn judge(success: bool, counts: Counts, arguments: &[String]) -> Self {
         if !success {
-            Self::Failed(format!("{} failed", counts.failed))
+            Self::Failed(match counts.failed {
+                0 => "did not build, or was stopped".to_owned(),
+                failed => format!("{failed} failed"),
+            })
         } else if counts.passed == 0 && arguments.is_empty() {
             Self::Failed("no test ran".to_owned())
         } else {
@@ -105,7 +108,7 @@ impl Report {
     /// The verb's result.
     ///
     /// # Errors
-    /// When a suite failed.
+    /// When a suite failed, or no suite ran a test: then a filter matches none.
     pub(crate) fn verdict(&self) -> Result<()> {
         let failed: Vec<&str> = self
             .suites
@@ -115,6 +118,9 @@ impl Report {
             .collect();
         if !failed.is_empty() {
             bail!("suites failed: {}", failed.join(", "));
+        }
+        if self.suites.iter().all(|suite| suite.counts.passed == 0) {
+            bail!("no test ran: the arguments match none");
         }
         Ok(())
     }
@@ -198,8 +204,18 @@ mod tests {
 
     #[test]
     fn a_suite_that_could_not_run_fails_the_verb_and_one_left_out_does_not() {
+        let counts = Counts {
+            passed: 1,
+            ..Counts::default()
+        };
+        let ran = Suite {
+            counts,
+            ..Suite::without_tests("unit", Outcome::Passed)
+        };
         let mut report = Report::default();
         report.add(Suite::not_run("kernel"));
+        assert!(report.verdict().is_err(), "nothing ran");
+        report.add(ran);
         assert!(report.verdict().is_ok());
         report.add(Suite::failed("exec", "needs root"));
         let verdict = report.verdict().map_err(|error| error.to_string());
