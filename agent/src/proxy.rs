@@ -15,6 +15,8 @@ mod io;
 mod processes;
 mod refusal;
 mod splice;
+#[cfg(test)]
+mod testing;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -14,6 +14,8 @@
 mod body;
 mod chunked;
 mod head;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,

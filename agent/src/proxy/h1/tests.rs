@@ -1,0 +1,375 @@
+//! The relay between two sockets: what one end sends is what the other gets.
+
+use std::{io::ErrorKind, time::Duration};
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    meter::{
+        reason::{Decision, Reason},
+        record::OutcomeKind,
+    },
+    proxy::testing::{Relayed, Version, expect, send_split, within},
+};
+
+/// Requests and responses that a relay which rewrites messages would change.
+const MESSAGES: &[(&str, &[u8], &[u8])] = &[
+    (
+        "field names keep case, order and spaces",
+        b"GET /v1/models?a=1&b=%20 HTTP/1.1\r\nhOsT:api.openai.com\r\nX-B: 1\r\nx-a:\t2 \r\nX-B: 3\r\n\r\n",
+        b"HTTP/1.1 200 Fine\r\ncOnTent-Length:2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\nhi",
+    ),
+    (
+        "chunk sizes, extensions and trailers stay",
+        b"POST /v1/x HTTP/1.1\r\nHost: api.openai.com\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n\
+          3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n\
+          1\r\na\r\n002\r\nbc\r\n0\r\ngrpc-status: 0\r\n\r\n",
+    ),
+    (
+        "interim responses come first",
+        b"POST /v1/x HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
+          HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+    ),
+    (
+        "a response to HEAD has no body",
+        b"HEAD / HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+    ),
+    (
+        "absolute form stays",
+        b"GET https://api.openai.com/v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+    ),
+    (
+        "an event stream keeps its line ends",
+        b"GET /v1/responses/r?stream=true HTTP/1.1\r\nHost: api.openai.com\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+          15\r\n: hi\r\ndata: {\"a\":1}\r\n\r\n4\r\n\r\n\r\n\r\n0\r\n\r\n",
+    ),
+];
+
+#[tokio::test]
+async fn messages_pass_unchanged_at_every_split() {
+    for (name, request, response) in MESSAGES {
+        let longest = request.len().max(response.len());
+        let mut relayed = Relayed::start(Version::Http1).await;
+        for split in 1..longest {
+            let what = format!("{name}, split {split}");
+            send_split(&mut relayed.client, request, split.min(request.len())).await;
+            expect(&mut relayed.server, request, &what).await;
+            send_split(&mut relayed.server, response, split.min(response.len())).await;
+            expect(&mut relayed.client, response, &what).await;
+        }
+        // One connection served them all, one record for each.
+        let records = relayed.records().await;
+        assert_eq!(records.len(), longest - 1, "{name}");
+        assert!(
+            records
+                .iter()
+                .all(|record| record.outcome == OutcomeKind::Complete),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_end_with_the_connection() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let request = b"GET / HTTP/1.0\r\nHost: api.openai.com\r\n\r\n";
+    relayed.client.write_all(request).await.unwrap();
+    expect(&mut relayed.server, request, "request").await;
+    let response = b"HTTP/1.0 200 OK\r\n\r\nuntil the end";
+    relayed.server.write_all(response).await.unwrap();
+    relayed.server.shutdown().await.unwrap();
+    let mut got = Vec::new();
+    within(relayed.client.read_to_end(&mut got)).await.unwrap();
+    assert_eq!(got, response);
+    let records = relayed.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome, OutcomeKind::Complete);
+}
+
+#[tokio::test]
+async fn only_upstream_answers_an_expectation() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n\
+                 Content-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    relayed.client.write_all(head).await.unwrap();
+    expect(&mut relayed.server, head, "head").await;
+    // Nothing answers in upstream's place, however long it takes.
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), relayed.client.read(&mut byte));
+    assert!(early.await.is_err(), "weir answered the expectation itself");
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+    relayed.server.write_all(interim).await.unwrap();
+    expect(&mut relayed.client, interim, "interim").await;
+    relayed.client.write_all(b"{}").await.unwrap();
+    expect(&mut relayed.server, b"{}", "body").await;
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    relayed.server.write_all(response).await.unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    assert_eq!(relayed.records().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_response_may_come_before_the_request_has_ended() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let head =
+        b"POST /v1/files HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 1000000\r\n\r\n";
+    relayed.client.write_all(head).await.unwrap();
+    relayed.client.write_all(&[b'x'; 1000]).await.unwrap();
+    expect(&mut relayed.server, head, "head").await;
+    let response = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig";
+    relayed.server.write_all(response).await.unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    let records = relayed.records().await;
+    assert_eq!((records.len(), records[0].status), (1, Some(413)));
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_opaque_and_half_closes() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let request = b"GET /v1/realtime HTTP/1.1\r\nHost: api.openai.com\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\n\r\n";
+    relayed.client.write_all(request).await.unwrap();
+    expect(&mut relayed.server, request, "request").await;
+    let response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\n\r\n";
+    // The first frame rides with the head.
+    relayed
+        .server
+        .write_all(&[&response[..], b"\x81\x02hi"].concat())
+        .await
+        .unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    expect(&mut relayed.client, b"\x81\x02hi", "frame").await;
+    relayed.client.write_all(b"GET / not http\n").await.unwrap();
+    relayed.client.shutdown().await.unwrap();
+    expect(&mut relayed.server, b"GET / not http\n", "bytes").await;
+    let mut rest = Vec::new();
+    within(relayed.server.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.is_empty());
+    // The other direction is still open.
+    relayed.server.write_all(b"bye").await.unwrap();
+    expect(&mut relayed.client, b"bye", "after the half-close").await;
+    let records = relayed.records().await;
+    assert_eq!((records.len(), records[0].status), (1, Some(101)));
+    assert_eq!((records[0].bytes_sent, records[0].bytes_received), (15, 7));
+}
+
+#[tokio::test]
+async fn a_half_close_after_the_request_reaches_upstream_and_the_response_still_comes() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let request = b"GET / HTTP/1.1\r\nHost: api.openai.com\r\n\r\n";
+    relayed.client.write_all(request).await.unwrap();
+    relayed.client.shutdown().await.unwrap();
+    let mut got = Vec::new();
+    within(relayed.server.read_to_end(&mut got)).await.unwrap();
+    assert_eq!(got, request);
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    relayed.server.write_all(response).await.unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    assert_eq!(relayed.records().await[0].outcome, OutcomeKind::Complete);
+}
+
+const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                             Transfer-Encoding: chunked\r\n\r\n";
+const MESSAGES_REQUEST: &[u8] = b"POST /v1/messages HTTP/1.1\r\nHost: api.openai.com\r\n\
+                                  Content-Length: 32\r\n\r\n{\"model\":\"claude\",\"stream\":true}";
+
+#[tokio::test]
+async fn a_client_that_is_killed_cancels_upstream_and_leaves_one_record() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    relayed.client.write_all(MESSAGES_REQUEST).await.unwrap();
+    expect(&mut relayed.server, MESSAGES_REQUEST, "request").await;
+    relayed.server.write_all(STREAM_HEAD).await.unwrap();
+    expect(&mut relayed.client, STREAM_HEAD, "head").await;
+    // What the kernel does for a killed process with unread data.
+    SockRef::from(&relayed.client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(std::mem::replace(&mut relayed.client, idle_stream().await));
+    let mut rest = Vec::new();
+    let ended = within(relayed.server.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    let records = relayed.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome, OutcomeKind::ClientGone);
+    assert_eq!(records[0].status, Some(200));
+}
+
+#[tokio::test]
+async fn an_upstream_reset_resets_the_client_and_leaves_one_record() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    relayed.client.write_all(MESSAGES_REQUEST).await.unwrap();
+    expect(&mut relayed.server, MESSAGES_REQUEST, "request").await;
+    relayed.server.write_all(STREAM_HEAD).await.unwrap();
+    expect(&mut relayed.client, STREAM_HEAD, "head").await;
+    SockRef::from(&relayed.server)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(std::mem::replace(&mut relayed.server, idle_stream().await));
+    let error = within(relayed.client.read(&mut [0; 16])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let records = relayed.records().await;
+    assert_eq!(
+        (records.len(), records[0].outcome),
+        (1, OutcomeKind::UpstreamGone)
+    );
+}
+
+#[tokio::test]
+async fn a_truncated_response_stays_truncated() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    relayed
+        .client
+        .write_all(b"GET / HTTP/1.1\r\nHost: api.openai.com\r\n\r\n")
+        .await
+        .unwrap();
+    let partial = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+    relayed.server.write_all(partial).await.unwrap();
+    drop(std::mem::replace(&mut relayed.server, idle_stream().await));
+    let mut got = Vec::new();
+    // The request was not read, so that closing resets; either way the client
+    // gets no more than was there.
+    let _ = within(relayed.client.read_to_end(&mut got)).await;
+    assert!(partial.starts_with(&got), "{}", got.escape_ascii());
+    let records = relayed.records().await;
+    assert_eq!(
+        (records.len(), records[0].outcome),
+        (1, OutcomeKind::UpstreamGone)
+    );
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_is_misdirected() {
+    for request in [
+        &b"GET / HTTP/1.1\r\nHost: api.anthropic.com\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: api.openai.com:8443\r\n\r\n",
+        b"GET https://evil.example/ HTTP/1.1\r\nHost: api.openai.com\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let (response, record, forwarded) = refused(request).await;
+        assert!(response.starts_with("HTTP/1.1 421 "), "{response}");
+        assert!(
+            response.contains("x-weir-reason: authority_mismatch\r\n"),
+            "{response}"
+        );
+        assert_eq!(record, (Decision::Refuse, Reason::AuthorityMismatch));
+        assert!(forwarded.is_empty(), "{}", forwarded.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn requests_that_smuggle_are_refused_and_not_forwarded() {
+    for request in [
+        &b"POST / HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 5\r\n\
+           Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"[..],
+        b"POST / HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
+        b"GET / HTTP/1.1\nHost: api.openai.com\n\n\r\n\r\n",
+        b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ] {
+        let (response, record, forwarded) = refused(request).await;
+        assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+        assert_eq!(record, (Decision::Refuse, Reason::BadRequest));
+        assert!(forwarded.is_empty(), "{}", forwarded.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_http2_is_not_offered_to_upstream() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let request =
+        b"GET / HTTP/1.1\r\nHost: api.openai.com\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                    Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nX: y\r\n\r\n";
+    relayed.client.write_all(request).await.unwrap();
+    expect(
+        &mut relayed.server,
+        b"GET / HTTP/1.1\r\nHost: api.openai.com\r\nX: y\r\n\r\n",
+        "stripped",
+    )
+    .await;
+    drop(relayed.records().await);
+}
+
+#[tokio::test]
+async fn usage_is_asked_for_and_its_traces_are_removed() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let body = br#"{"model":"gpt-4o-mini","messages":[],"stream":true}"#;
+    let head = |length: usize, coding: &str| {
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\n\
+             content-length: {length}\r\naccept-encoding: {coding}\r\n\r\n"
+        )
+    };
+    let request = [head(body.len(), "gzip, br").as_bytes(), body].concat();
+    relayed.client.write_all(&request).await.unwrap();
+    let asked = br#"{"model":"gpt-4o-mini","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#;
+    let expected = [head(asked.len(), "identity").as_bytes(), asked].concat();
+    expect(&mut relayed.server, &expected, "request").await;
+    let chunk = |event: &str| format!("{:x}\r\n{event}\r\n", event.len());
+    let first = "data: {\"id\":\"c1\",\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\
+                 \"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";
+    let usage = "data: {\"id\":\"c1\",\"model\":\"gpt-4o-mini\",\"choices\":[],\
+                 \"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}\n\n";
+    let done = "data: [DONE]\n\n";
+    relayed.server.write_all(STREAM_HEAD).await.unwrap();
+    for event in [first, usage, done] {
+        relayed
+            .server
+            .write_all(chunk(event).as_bytes())
+            .await
+            .unwrap();
+    }
+    relayed.server.write_all(b"0\r\n\r\n").await.unwrap();
+    expect(&mut relayed.client, STREAM_HEAD, "head").await;
+    let mut got = String::new();
+    while !got.ends_with("0\r\n\r\n") {
+        let mut buffer = [0; 1024];
+        let count = within(relayed.client.read(&mut buffer)).await.unwrap();
+        assert_ne!(count, 0, "{got}");
+        got.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    assert!(got.contains("\"content\":\"hi\"}}]}\n\n"), "{got}");
+    assert!(!got.contains("usage"), "{got}");
+    assert!(got.contains(done), "{got}");
+    let records = relayed.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].input_tokens, records[0].output_tokens),
+        (Some(9), Some(1))
+    );
+    assert_eq!(records[0].rules, ["stream_usage"]);
+}
+
+/// Sends a request that must be refused: the answer, what was recorded, and
+/// what upstream got.
+async fn refused(request: &[u8]) -> (String, (Decision, Reason), Vec<u8>) {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    relayed.client.write_all(request).await.unwrap();
+    let mut response = Vec::new();
+    relayed.client.shutdown().await.unwrap();
+    within(relayed.client.read_to_end(&mut response))
+        .await
+        .unwrap();
+    let mut forwarded = Vec::new();
+    within(relayed.server.read_to_end(&mut forwarded))
+        .await
+        .unwrap();
+    let records = relayed.records().await;
+    assert_eq!(records.len(), 1, "{}", request.escape_ascii());
+    let decided = (records[0].decision, records[0].reason);
+    (String::from_utf8(response).unwrap(), decided, forwarded)
+}
+
+/// A connection to put in the place of one that is to be closed.
+async fn idle_stream() -> tokio::net::TcpStream {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap()
+}
