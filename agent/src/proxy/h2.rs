@@ -6,6 +6,9 @@
 //! are opened towards one leg only as the other takes the data, so a slow reader
 //! slows its writer and nothing piles up in between.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::{Future as _, poll_fn},
     pin::Pin,

@@ -1,0 +1,335 @@
+//! The relay between an HTTP/2 client and server: frames in, frames out.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use h2::{Reason as Code, RecvStream, client, server};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use tokio::task::JoinSet;
+
+use crate::{
+    meter::{
+        reason::{Decision, Reason},
+        record::{OutcomeKind, Record},
+    },
+    proxy::testing::{Relayed, Version, within},
+};
+
+type Requests = client::SendRequest<Bytes>;
+type Connection = server::Connection<tokio::net::TcpStream, Bytes>;
+
+/// Runs a test between a client and a server behind the relay, and returns the
+/// records that were made.
+async fn between<F>(test: impl FnOnce(Requests, Connection) -> F) -> Vec<Record>
+where
+    F: Future<Output = ()>,
+{
+    let mut relayed = Relayed::start(Version::Http2).await;
+    let idle = || async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap()
+    };
+    let client = std::mem::replace(&mut relayed.client, idle().await);
+    let server = std::mem::replace(&mut relayed.server, idle().await);
+    let (client, server) =
+        within(async { tokio::join!(client::handshake(client), server::handshake(server)) }).await;
+    let (requests, connection) = client.unwrap();
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    within(test(requests, server.unwrap())).await;
+    driver.shutdown().await;
+    relayed.records().await
+}
+
+fn request(path: &str) -> Request<()> {
+    Request::post(format!("https://api.openai.com{path}"))
+        .body(())
+        .unwrap()
+}
+
+/// Lets a server connection make progress while it does nothing else.
+fn drive(mut server: Connection) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { while server.accept().await.is_some() {} });
+    tasks
+}
+
+async fn read(body: &mut RecvStream) -> (Vec<u8>, Option<HeaderMap>) {
+    let mut bytes = Vec::new();
+    while let Some(data) = poll_fn(|context| body.poll_data(context)).await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        bytes.extend_from_slice(&data);
+    }
+    (bytes, body.trailers().await.unwrap())
+}
+
+#[tokio::test]
+async fn bodies_trailers_and_interim_responses_pass_both_ways() {
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let mut asked = request("/v1/files");
+        asked
+            .headers_mut()
+            .append("cookie", HeaderValue::from_static("a=1"));
+        asked
+            .headers_mut()
+            .append("cookie", HeaderValue::from_static("b=2"));
+        asked
+            .headers_mut()
+            .insert("te", HeaderValue::from_static("trailers"));
+        let (mut response, mut body) = requests.send_request(asked, false).unwrap();
+        body.send_data(Bytes::from_static(b"request"), false)
+            .unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        body.send_trailers(trailers.clone()).unwrap();
+
+        let (request, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        assert_eq!(request.uri(), "https://api.openai.com/v1/files");
+        assert_eq!(request.headers().get_all("cookie").iter().count(), 2);
+        assert_eq!(request.headers()["te"], "trailers");
+        assert_eq!(
+            read(&mut request.into_body()).await,
+            (b"request".to_vec(), Some(trailers))
+        );
+        let hints = Response::builder()
+            .status(103)
+            .header("link", "</a>")
+            .body(())
+            .unwrap();
+        respond.send_informational(hints).unwrap();
+        let head = Response::builder().header("x-b", "1").body(()).unwrap();
+        let mut sending = respond.send_response(head, false).unwrap();
+        sending
+            .send_data(Bytes::from_static(b"response"), false)
+            .unwrap();
+        let mut status = HeaderMap::new();
+        status.insert("grpc-status", HeaderValue::from_static("0"));
+        sending.send_trailers(status.clone()).unwrap();
+
+        let interim = poll_fn(|context| response.poll_informational(context))
+            .await
+            .unwrap();
+        assert_eq!(interim.unwrap().headers()["link"], "</a>");
+        let answered = response.await.unwrap();
+        assert_eq!(answered.headers()["x-b"], "1");
+        assert_eq!(
+            read(&mut answered.into_body()).await,
+            (b"response".to_vec(), Some(status))
+        );
+    })
+    .await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome, OutcomeKind::Complete);
+    assert_eq!((records[0].bytes_sent, records[0].bytes_received), (7, 8));
+}
+
+#[tokio::test]
+async fn a_body_larger_than_every_window_passes() {
+    const LENGTH: usize = 12 * 1024 * 1024;
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let (response, mut body) = requests.send_request(request("/v1/files"), false).unwrap();
+        let (request, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        let upload = async {
+            super::send_data(&mut body, Bytes::from(vec![b'x'; LENGTH]), true)
+                .await
+                .unwrap();
+        };
+        let mut uploaded = request.into_body();
+        let ((), (bytes, _)) = tokio::join!(upload, read(&mut uploaded));
+        assert_eq!(bytes.len(), LENGTH);
+        let mut sending = respond.send_response(Response::new(()), false).unwrap();
+        let download = async {
+            super::send_data(&mut sending, Bytes::from(vec![b'y'; LENGTH]), true)
+                .await
+                .unwrap();
+        };
+        let mut answered = response.await.unwrap().into_body();
+        let ((), (bytes, _)) = tokio::join!(download, read(&mut answered));
+        assert_eq!(bytes.len(), LENGTH);
+    })
+    .await;
+    assert_eq!(records[0].bytes_received, LENGTH as u64);
+}
+
+#[tokio::test]
+async fn a_reset_by_either_end_reaches_the_other_with_its_code() {
+    let records = between(|requests, mut server| async move {
+        // By upstream, before and after the head.
+        let mut requests = requests.ready().await.unwrap();
+        let (response, _) = requests.send_request(request("/v1/a"), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        respond.send_reset(Code::HTTP_1_1_REQUIRED);
+        let (mut server_task, mut requests) = (JoinSet::new(), requests);
+        let (sender, mut accepted) = tokio::sync::mpsc::channel(4);
+        server_task.spawn(async move {
+            while let Some(Ok(pair)) = server.accept().await {
+                sender.send(pair).await.unwrap();
+            }
+        });
+        assert_eq!(
+            response.await.unwrap_err().reason(),
+            Some(Code::HTTP_1_1_REQUIRED)
+        );
+
+        let (response, _) = requests.send_request(request("/v1/b"), true).unwrap();
+        let (_, mut respond) = accepted.recv().await.unwrap();
+        let mut sending = respond.send_response(Response::new(()), false).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        sending.send_reset(Code::ENHANCE_YOUR_CALM);
+        let error = poll_fn(|context| body.poll_data(context))
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(error.reason(), Some(Code::ENHANCE_YOUR_CALM));
+
+        // By the client, before and after the head.
+        for answered in [false, true] {
+            let (response, mut body) = requests.send_request(request("/v1/c"), false).unwrap();
+            let (_request, mut respond) = accepted.recv().await.unwrap();
+            if answered {
+                let mut sending = respond.send_response(Response::new(()), false).unwrap();
+                let response = response.await.unwrap();
+                body.send_reset(Code::CANCEL);
+                drop(response);
+                let code = poll_fn(|context| sending.poll_reset(context))
+                    .await
+                    .unwrap();
+                assert_eq!(code, Code::CANCEL);
+            } else {
+                body.send_reset(Code::CANCEL);
+                let code = poll_fn(|context| respond.poll_reset(context))
+                    .await
+                    .unwrap();
+                assert_eq!(code, Code::CANCEL);
+            }
+        }
+    })
+    .await;
+    let outcomes: Vec<_> = records.iter().map(|record| record.outcome).collect();
+    let upstream = outcomes
+        .iter()
+        .filter(|kind| **kind == OutcomeKind::UpstreamGone)
+        .count();
+    let client = outcomes
+        .iter()
+        .filter(|kind| **kind == OutcomeKind::ClientGone)
+        .count();
+    assert_eq!((upstream, client), (2, 2), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn streams_do_not_wait_for_each_other() {
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let (slow, _) = requests.send_request(request("/v1/slow"), true).unwrap();
+        let (_, mut hold) = server.accept().await.unwrap().unwrap();
+        let (fast, _) = requests.send_request(request("/v1/fast"), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        respond.send_response(Response::new(()), true).unwrap();
+        assert_eq!(fast.await.unwrap().status(), StatusCode::OK);
+        hold.send_response(Response::new(()), true).unwrap();
+        assert_eq!(slow.await.unwrap().status(), StatusCode::OK);
+    })
+    .await;
+    assert_eq!(records.len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_is_misdirected_and_not_forwarded() {
+    let records = between(|requests, server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut server = server;
+            assert!(
+                server.accept().await.is_none(),
+                "a misdirected request was forwarded"
+            );
+        });
+        for (authority, host) in [
+            ("api.anthropic.com", None),
+            ("api.openai.com:8443", None),
+            ("api.openai.com", Some("api.anthropic.com")),
+        ] {
+            let mut asked = Request::get(format!("https://{authority}/"))
+                .body(())
+                .unwrap();
+            if let Some(host) = host {
+                asked
+                    .headers_mut()
+                    .insert("host", HeaderValue::from_static(host));
+            }
+            let (response, _) = requests.send_request(asked, true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
+            assert_eq!(response.headers()["x-weir-reason"], "authority_mismatch");
+        }
+    })
+    .await;
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| {
+        (record.decision, record.reason) == (Decision::Refuse, Reason::AuthorityMismatch)
+    }));
+}
+
+#[tokio::test]
+async fn usage_is_asked_for_and_its_traces_are_removed() {
+    let chunk = |rest: &str| format!("data: {{\"id\":\"c\",\"model\":\"gpt-4o\",{rest}}}\n\n");
+    let content = r#""choices":[{"index":0,"delta":{"content":"hi"}}]"#;
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let body = r#"{"model":"gpt-4o","stream":true}"#;
+        let mut asked = request("/v1/chat/completions");
+        asked
+            .headers_mut()
+            .insert("content-length", HeaderValue::from(body.len()));
+        asked
+            .headers_mut()
+            .insert("accept-encoding", HeaderValue::from_static("gzip, br"));
+        let (response, mut sending) = requests.send_request(asked, false).unwrap();
+        sending
+            .send_data(Bytes::from_static(body.as_bytes()), true)
+            .unwrap();
+        let (request, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        assert_eq!(request.headers()["accept-encoding"], "identity");
+        let length = request.headers()["content-length"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let (asked, _) = read(&mut request.into_body()).await;
+        let expected =
+            r#"{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(std::str::from_utf8(&asked).unwrap(), expected);
+        assert_eq!(length, expected.len().to_string());
+        let head = Response::builder().header("content-type", "text/event-stream");
+        let mut sending = respond
+            .send_response(head.body(()).unwrap(), false)
+            .unwrap();
+        for event in [
+            chunk(&format!("{content},\"usage\":null")),
+            chunk(r#""choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}"#),
+            "data: [DONE]\n\n".to_owned(),
+        ] {
+            sending.send_data(event.into(), false).unwrap();
+        }
+        sending.send_data(Bytes::new(), true).unwrap();
+        let (got, _) = read(&mut response.await.unwrap().into_body()).await;
+        let expected = chunk(content) + "data: [DONE]\n\n";
+        assert_eq!(std::str::from_utf8(&got).unwrap(), expected);
+    })
+    .await;
+    assert_eq!(
+        (records[0].input_tokens, records[0].output_tokens),
+        (Some(9), Some(1))
+    );
+    assert_eq!(records[0].rules, ["stream_usage"]);
+}
