@@ -46,6 +46,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a command and report what its model calls cost
     #[command(long_about = EXEC_ABOUT, after_long_help = EXEC_AFTER)]
+    #[command(override_usage = "weir exec [OPTIONS] [--] <CMD>...")]
     Exec(ExecArgs),
     /// The proxy process of `weir exec`, which starts it; not for people.
     #[command(hide = true)]
@@ -243,8 +244,24 @@ impl fmt::Display for AdminChoice {
     }
 }
 
+/// An error as the one line a person reads: the chain of causes, leaving out
+/// those that an outer message has quoted to put the remedy behind them.
+#[must_use]
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace(['\n', '\r'], " ")
+}
+
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
     use clap::CommandFactory;
 
     use super::*;
@@ -345,5 +362,17 @@ mod tests {
                 Command::Exec(parsed) => panic!("asked for proxy, got {parsed:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_cause_is_said_once_and_on_one_line() {
+        let cause = || std::io::Error::other("no\nspace");
+        let quoted = anyhow::Error::new(cause()).context("cannot write: no\nspace: free some");
+        assert_eq!(one_line(&quoted), "cannot write: no space: free some");
+        let plain = Err::<(), _>(cause()).context("cannot write");
+        assert_eq!(
+            plain.map_err(|error| one_line(&error)),
+            Err("cannot write: no space".to_owned())
+        );
     }
 }

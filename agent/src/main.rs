@@ -1,1 +1,42 @@
-fn main() {}
+//! The `weir` program: parses, dispatches, and prints what failed as one line.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use weir::app;
+use weir::cli::{Cli, Command, EXIT_OWN_FAILURE, one_line};
+
+fn main() -> ExitCode {
+    match run(std::env::args_os()) {
+        Ok(status) => status,
+        Err(error) => {
+            // Standard error may be closed; the status says it as well.
+            let _unheard = writeln!(std::io::stderr(), "weir: {}", one_line(&error));
+            ExitCode::from(EXIT_OWN_FAILURE)
+        }
+    }
+}
+
+fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    match Cli::try_parse_from(line) {
+        Ok(cli) => match cli.command {
+            Command::Exec(args) => app::exec::run(args),
+            Command::Proxy(args) => {
+                // It was executed through /proc/self/exe, and would be called that.
+                nix::sys::prctl::set_name(c"weir-proxy")?;
+                app::proxy::run(args)
+            }
+        },
+        Err(error) => {
+            error.print()?;
+            Ok(match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                // Not clap's 2, which the command could have ended with.
+                _ => ExitCode::from(EXIT_OWN_FAILURE),
+            })
+        }
+    }
+}
