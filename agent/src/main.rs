@@ -5,7 +5,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 use weir::app;
 use weir::cli::{Cli, Command, EXIT_OWN_FAILURE, one_line};
 
@@ -32,10 +31,12 @@ fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         },
         Err(error) => {
             error.print()?;
-            Ok(match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                // Not clap's 2, which the command could have ended with.
-                _ => ExitCode::from(EXIT_OWN_FAILURE),
+            // Help goes to standard output. For the rest not clap's 2, which the
+            // command could have ended with.
+            Ok(if error.use_stderr() {
+                ExitCode::from(EXIT_OWN_FAILURE)
+            } else {
+                ExitCode::SUCCESS
             })
         }
     }
