@@ -1,6 +1,6 @@
 //! `cargo xtask check`: everything that judges the source without running it.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::build;
 use crate::command::on_path;
@@ -12,11 +12,10 @@ use crate::workspace::Workspace;
 
 /// Checks format, lints (host and BPF), documentation and dependencies.
 ///
-/// In this order, stopping at the first that fails: `cargo fmt --check`; clippy over all targets
-/// of the workspace, the privileged tests included; clippy over the eBPF programs with the
-/// compiler that builds them; `cargo doc`; `cargo deny check` where cargo-deny is installed, its
-/// advisories where their database can be fetched.
-/// Warnings are errors.
+/// In this order: `cargo fmt --check`; clippy over all targets of the workspace, the privileged
+/// tests included; clippy over the eBPF programs with the compiler that builds them; `cargo doc`;
+/// `cargo deny check` where cargo-deny is installed, its advisories where their database can be
+/// fetched. Warnings are errors; all checks run, and those that failed are named at the end.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -31,14 +30,23 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let toolchain = setup::ensure(workspace, &[Purpose::Check], args.route)?;
     let steps = Steps::new("check", workspace.tools().join("log"));
 
-    steps.shown("format", workspace.cargo(["fmt", "--all", "--check"]))?;
-    clippy_host(workspace, &steps)?;
-    clippy_bpf(workspace, &steps, &toolchain)?;
-
     let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    steps.shown("documentation", doc)?;
-    dependencies(workspace, &steps)
+    let results = [
+        steps.shown("format", workspace.cargo(["fmt", "--all", "--check"])),
+        clippy_host(workspace, &steps),
+        clippy_bpf(workspace, &steps, &toolchain),
+        steps.shown("documentation", doc),
+        dependencies(workspace, &steps),
+    ];
+    let failures: Vec<String> = results
+        .into_iter()
+        .filter_map(|result| Some(format!("\n  {:#}", result.err()?)))
+        .collect();
+    if !failures.is_empty() {
+        bail!("checks failed:{}", failures.concat());
+    }
+    Ok(())
 }
 
 fn clippy_host(workspace: &Workspace, steps: &Steps) -> Result<()> {

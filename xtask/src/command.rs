@@ -27,9 +27,11 @@ pub(crate) fn succeeds(program: impl AsRef<Path>, args: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// `command` as one would type it, without its environment.
+/// `command` as one would type it: without its environment and the directory of its program.
 pub(crate) fn shown(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy()];
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let mut words = vec![name.to_string_lossy()];
     words.extend(
         command
             .get_args()
