@@ -81,16 +81,8 @@ struct Interrupted(Signal);
 /// Fails if a signal has arrived that would have ended weir.
 fn interrupted(signals: &Signals) -> anyhow::Result<()> {
     while let Some(arrived) = signals.next()? {
-        match arrived.signal {
-            Signal::SIGHUP
-            | Signal::SIGINT
-            | Signal::SIGQUIT
-            | Signal::SIGTERM
-            | Signal::SIGUSR1
-            | Signal::SIGUSR2
-            | Signal::SIGALRM
-            | Signal::SIGPWR => return Err(Interrupted(arrived.signal).into()),
-            _ => {}
+        if arrived.ends_by_default() {
+            return Err(Interrupted(arrived.signal).into());
         }
     }
     Ok(())

@@ -49,6 +49,21 @@ pub(super) struct Arrived {
     pub(super) sender: Sender,
 }
 
+impl Arrived {
+    /// Whether a process that does nothing about it would end.
+    pub(super) fn ends_by_default(&self) -> bool {
+        !matches!(
+            self.signal,
+            Signal::SIGCHLD
+                | Signal::SIGCONT
+                | Signal::SIGTSTP
+                | Signal::SIGTTIN
+                | Signal::SIGTTOU
+                | Signal::SIGWINCH
+        )
+    }
+}
+
 /// Where a signal came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
