@@ -337,14 +337,17 @@ impl Format {
         }
     }
 
-    fn commit_body(self, draft: Draft, reading: &mut Reading) {
+    fn commit_body(self, draft: Draft, whole: Result<(), JsonError>, reading: &mut Reading) {
         match self {
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
             Self::OpenAiChat | Self::Anthropic => reading.commit(draft),
         }
-        // A body has one usage object, and it was captured whole.
-        reading.is_usage_final = true;
-        reading.has_ended = true;
+        // In a body that was cut, another usage object could have followed; and
+        // before any text it could have become an error.
+        reading.has_ended = whole.is_ok();
+        if whole.is_err() && reading.text_bytes == 0 {
+            reading.documents = 0;
+        }
     }
 }
 
@@ -468,11 +471,12 @@ impl Response {
         match &self.framing {
             Framing::Undecided | Framing::Opaque => {}
             Framing::Json => {
-                if let Err(error) = self.scanner.end() {
+                let whole = self.scanner.end().map(|_| ());
+                if let Err(error) = whole {
                     problems.note_json(error);
                 }
                 if self.has_content {
-                    format.commit_body(draft, &mut self.reading);
+                    format.commit_body(draft, whole, &mut self.reading);
                 }
             }
             Framing::Sse {
