@@ -231,7 +231,17 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "extensions are an open list, and a test looks for one of them"
+)]
 mod tests {
+    use rustls::{
+        client::danger::ServerCertVerifier,
+        pki_types::{UnixTime, pem::PemObject},
+    };
+    use x509_parser::prelude::*;
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -283,6 +293,107 @@ mod tests {
                 .leaf("h\u{e9}.example", SystemTime::now())
                 .is_err()
         );
+    }
+
+    #[test]
+    fn leaves_follow_the_rules_that_strict_clients_enforce() {
+        let authority = authority();
+        let now = SystemTime::now();
+        let (_, pem) = parse_x509_pem(authority.certificate_pem().as_bytes()).unwrap();
+        let ca = pem.parse_x509().unwrap();
+        let ca_identifier = subject_key_identifier(&ca).unwrap();
+        assert!(ca.basic_constraints().unwrap().unwrap().critical);
+        assert!(ca.key_usage().unwrap().unwrap().value.key_cert_sign());
+
+        let mut serials = Vec::new();
+        for host in [
+            "api.openai.com",
+            "203.0.113.7",
+            &format!("{}.api.openai.com", "a".repeat(60)),
+        ] {
+            let key = authority.leaf(host, now).unwrap();
+            let (_, leaf) = X509Certificate::from_der(&key.cert[0]).unwrap();
+            let issuer = leaf
+                .iter_extensions()
+                .find_map(|extension| match extension.parsed_extension() {
+                    ParsedExtension::AuthorityKeyIdentifier(issuer) => {
+                        issuer.key_identifier.clone()
+                    }
+                    _ => None,
+                })
+                .unwrap();
+            assert_eq!(issuer.0, ca_identifier, "{host}");
+            assert_ne!(
+                subject_key_identifier(&leaf).unwrap(),
+                ca_identifier,
+                "{host}"
+            );
+            assert!(
+                leaf.extended_key_usage()
+                    .unwrap()
+                    .unwrap()
+                    .value
+                    .server_auth,
+                "{host}"
+            );
+            assert!(!leaf.is_ca(), "{host}");
+            assert!(leaf.subject_alternative_name().unwrap().is_some(), "{host}");
+            assert!(leaf.subject().iter_common_name().next().is_some(), "{host}");
+            let (from, to) = (leaf.validity().not_before, leaf.validity().not_after);
+            let age = now
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                .as_secs();
+            assert!(from.timestamp().cast_unsigned() + 36 * 3600 < age, "{host}");
+            assert!(
+                to.timestamp() - from.timestamp() < 200 * 24 * 3600,
+                "{host}"
+            );
+            serials.push(leaf.raw_serial().to_vec());
+        }
+        serials.sort();
+        serials.dedup();
+        assert_eq!(serials.len(), 3);
+        assert!(serials.iter().all(|serial| serial.len() == SERIAL_LEN));
+    }
+
+    #[test]
+    fn the_authority_speaks_only_for_hosts_under_its_constraints() {
+        let authority = authority();
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
+        roots.add(ca).unwrap();
+        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+            Arc::new(roots),
+            super::super::provider(),
+        )
+        .build()
+        .unwrap();
+        for (host, accepted) in [
+            ("api.openai.com", true),
+            ("eu.api.openai.com", true),
+            ("bank.example", false),
+            ("203.0.113.7", false),
+        ] {
+            let leaf = authority.leaf(host, SystemTime::now()).unwrap();
+            let verified = verifier.verify_server_cert(
+                &leaf.cert[0],
+                &[],
+                &host.to_owned().try_into().unwrap(),
+                &[],
+                UnixTime::now(),
+            );
+            assert_eq!(verified.is_ok(), accepted, "{host}: {verified:?}");
+        }
+    }
+
+    fn subject_key_identifier(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+        certificate
+            .iter_extensions()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+                _ => None,
+            })
     }
 
     #[test]
