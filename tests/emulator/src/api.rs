@@ -167,17 +167,15 @@ fn required_text<'a>(body: &'a Value, name: &'static str) -> Result<&'a str, Ref
 
 /// A member that is a count, if it is there.
 fn optional_count(body: &Value, name: &'static str) -> Result<Option<u32>, Refusal> {
-    match &body[name] {
-        Value::Null => Ok(None),
-        value => value
-            .as_u64()
-            .and_then(|count| u32::try_from(count).ok())
-            .map(Some)
-            .ok_or_else(|| {
-                Refusal::invalid(
-                    format!("Invalid value for '{name}': expected a non-negative integer."),
-                    Some(name),
-                )
-            }),
+    let value = &body[name];
+    if value.is_null() {
+        return Ok(None);
     }
+    let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
+    count.map(Some).ok_or_else(|| {
+        Refusal::invalid(
+            format!("Invalid value for '{name}': expected a non-negative integer."),
+            Some(name),
+        )
+    })
 }

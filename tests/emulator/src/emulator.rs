@@ -1,10 +1,11 @@
 //! The running emulator: its listeners, and what can be asked of it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -33,9 +34,8 @@ pub struct Emulator {
     listeners: JoinSet<()>,
 }
 
-/// TLS handshakes that failed, oldest first.
-#[derive(Default)]
-struct FailedHandshakes(Mutex<Vec<String>>);
+/// Why TLS handshakes failed, oldest first.
+type FailedHandshakes = watch::Sender<Vec<String>>;
 
 impl Emulator {
     /// An emulator to be.
@@ -67,7 +67,7 @@ impl Emulator {
             addresses: Vec::new(),
             ca,
             emulation,
-            handshakes: Arc::default(),
+            handshakes: Arc::new(watch::Sender::new(Vec::new())),
             listeners: JoinSet::new(),
         };
         for (local, socket, tls) in bound {
@@ -122,7 +122,24 @@ impl Emulator {
 
     /// Why TLS handshakes failed, oldest first (the first 1024 of them).
     pub fn failed_handshakes(&self) -> Vec<String> {
-        self.handshakes.list()
+        self.handshakes.borrow().clone()
+    }
+
+    /// Waits until `condition` holds for the failed handshakes, and returns them.
+    ///
+    /// # Errors
+    /// It did not within `limit`; with the failures so far.
+    pub async fn wait_failed_handshakes(
+        &self,
+        limit: Duration,
+        mut condition: impl FnMut(&[String]) -> bool,
+    ) -> Result<Vec<String>, Vec<String>> {
+        let mut changes = self.handshakes.subscribe();
+        let reached = changes.wait_for(|failed| condition(failed));
+        match tokio::time::timeout(limit, reached).await {
+            Ok(Ok(failed)) => Ok(failed.clone()),
+            Ok(Err(_)) | Err(_) => Err(self.failed_handshakes()),
+        }
     }
 
     /// Ends listeners, connections and exchanges; what was under way is in
@@ -133,20 +150,13 @@ impl Emulator {
     }
 }
 
-impl FailedHandshakes {
-    fn list(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn add(&self, error: &std::io::Error) {
-        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+/// Remembers a failed handshake, up to the bound.
+fn remember(handshakes: &FailedHandshakes, error: &std::io::Error) {
+    handshakes.send_modify(|failed| {
         if failed.len() < HANDSHAKES_MAX {
             failed.push(error.to_string());
         }
-    }
+    });
 }
 
 /// Accepts connections for ever; they end with this future.
@@ -197,7 +207,7 @@ async fn connection(
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%error, "handshake failed");
-            return handshakes.add(&error);
+            return remember(&handshakes, &error);
         }
     };
     let session = stream.get_ref().1;

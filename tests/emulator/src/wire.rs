@@ -50,6 +50,8 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
+    /// The protocol to change to: `Upgrade`, or an extended CONNECT's `:protocol`.
+    pub(crate) protocol: Option<String>,
     /// The request target; on HTTP/2 put together from `:path`.
     pub(crate) target: Uri,
     /// `Host` or `:authority`.
@@ -122,7 +124,8 @@ pub(crate) enum Wire<'connection> {
 
 impl Wire<'_> {
     /// The next piece of the request body, `None` at its end. Answers an
-    /// outstanding `Expect: 100-continue` first.
+    /// outstanding `Expect: 100-continue` first. Behind a 101, or a CONNECT,
+    /// whatever the client sends.
     pub(crate) async fn body(&mut self) -> Result<Option<Bytes>, BodyError> {
         match self {
             Wire::Http1(wire) => wire.body().await,
@@ -194,7 +197,9 @@ impl Wire<'_> {
     }
 
     /// Resolves once the client has left. Safe to drop at any point. On
-    /// HTTP/1 to be used only after the request body has been read.
+    /// HTTP/1 to be used only after the request body has been read; a client
+    /// that closes its half of the connection counts as gone there, as it
+    /// does for the servers that the providers run.
     pub(crate) async fn gone(&mut self) -> Gone {
         match self {
             Wire::Http1(wire) => wire.gone().await,

@@ -29,7 +29,7 @@ const OBFUSCATION_MAX: u32 = 14;
 /// Answers a request.
 pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
     let model = models::resolve(required_text(body, "model")?);
-    if !body["messages"].as_array().is_some_and(|it| !it.is_empty()) {
+    if body["messages"].as_array().is_none_or(Vec::is_empty) {
         return Err(Refusal::invalid(
             "Missing required parameter: 'messages'.",
             Some("messages"),

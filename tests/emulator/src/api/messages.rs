@@ -87,14 +87,13 @@ pub(super) fn count_tokens(body: &Value) -> Result<Answer, Refusal> {
 }
 
 fn require_messages(body: &Value) -> Result<(), Refusal> {
-    if body["messages"].as_array().is_some_and(|it| !it.is_empty()) {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(
+    if body["messages"].as_array().is_none_or(Vec::is_empty) {
+        return Err(Refusal::invalid(
             "messages: Field required",
             Some("messages"),
-        ))
+        ));
     }
+    Ok(())
 }
 
 fn message_id(seed: Seed) -> String {

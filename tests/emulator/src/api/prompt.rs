@@ -57,21 +57,18 @@ impl Prompt {
         let mut prompt = Self::default();
         prompt.add_definitions(&body["tools"]);
         prompt.add_text(&body["instructions"], None);
-        match &body["input"] {
-            input @ Value::String(_) => prompt.add_turn(Some("user"), input),
-            items => {
-                for item in elements(items) {
-                    match item["type"].as_str() {
-                        Some("function_call") => {
-                            prompt.add_text(&item["name"], None);
-                            prompt.add_text(&item["arguments"], None);
-                        }
-                        Some("function_call_output") => {
-                            prompt.add_turn(Some("tool"), &item["output"]);
-                        }
-                        _ => prompt.add_turn(item["role"].as_str(), &item["content"]),
-                    }
+        let input = &body["input"];
+        if input.is_string() {
+            prompt.add_turn(Some("user"), input);
+        }
+        for item in elements(input) {
+            match item["type"].as_str() {
+                Some("function_call") => {
+                    prompt.add_text(&item["name"], None);
+                    prompt.add_text(&item["arguments"], None);
                 }
+                Some("function_call_output") => prompt.add_turn(Some("tool"), &item["output"]),
+                _ => prompt.add_turn(item["role"].as_str(), &item["content"]),
             }
         }
         prompt
@@ -109,14 +106,10 @@ impl Prompt {
     fn add_turn(&mut self, role: Option<&str>, content: &Value) {
         let before = self.segments.len();
         let mut answered = role == Some("tool");
-        match content {
-            Value::String(_) => self.add_text(content, None),
-            parts => {
-                for part in elements(parts) {
-                    answered |= part["type"] == "tool_result";
-                    self.add_part(part);
-                }
-            }
+        self.add_text(content, None);
+        for part in elements(content) {
+            answered |= part["type"] == "tool_result";
+            self.add_part(part);
         }
         match role {
             _ if answered => self.question = None,
@@ -140,14 +133,15 @@ impl Prompt {
                 self.add_text(&part["name"], None);
                 self.add(part["input"].to_string(), breakpoint);
             }
-            Some("tool_result") => match &part["content"] {
-                text @ Value::String(_) => self.add_text(text, breakpoint),
-                parts => {
-                    for part in elements(parts) {
-                        self.add_part(part);
-                    }
+            Some("tool_result") => {
+                self.add_text(&part["content"], breakpoint);
+                for part in elements(&part["content"]) {
+                    self.add_part(part);
                 }
-            },
+                if let Some(last) = self.segments.last_mut() {
+                    last.breakpoint = last.breakpoint.or(breakpoint);
+                }
+            }
             Some("thinking") => self.add_text(&part["thinking"], breakpoint),
             _ => self.add_text(&part["text"], breakpoint),
         }

@@ -67,13 +67,16 @@ pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
     let response = telling.response(status, &items);
     let document = serde_json::to_vec_pretty(&response)
         .expect("the payloads have string keys and infallible members");
+    let thought = turn.reasoning.tokens();
+    let document = Event::bare(document)
+        .reasoned(thought)
+        .carrying(turn.tokens() - thought)
+        .telling(telling.told());
     if body["store"] != false {
         call.memory.store.keep(Stored {
             id: response_id(seed),
-            document: document.clone().into(),
+            document: document.clone(),
             figures: figures.clone(),
-            output_tokens: turn.tokens(),
-            reasoning_tokens: turn.reasoning.tokens(),
         });
     }
     let answer = if stream {
@@ -90,12 +93,7 @@ pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
         let events = telling.events(&turn, status, &items);
         Answer::stream(Provider::OpenAi.fields(seed), events, failure)
     } else {
-        let reasoning = turn.reasoning.tokens();
-        let part = Event::bare(document)
-            .reasoned(reasoning)
-            .carrying(turn.tokens() - reasoning)
-            .telling(telling.told());
-        Answer::of_part(StatusCode::OK, Provider::OpenAi.fields(seed), part)
+        Answer::of_part(StatusCode::OK, Provider::OpenAi.fields(seed), document)
     };
     Ok(answer.with_figures(figures))
 }
@@ -104,16 +102,12 @@ pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
 pub(super) fn fetch(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
     let stored = call.memory.store.get(id);
     let stored = stored.ok_or_else(|| Refusal::no_such_response(id))?;
-    let part = Event::bare(stored.document)
-        .reasoned(stored.reasoning_tokens)
-        .carrying(stored.output_tokens - stored.reasoning_tokens)
-        .telling(UsageTold::Complete);
     let fields = Provider::OpenAi.fields(Seed::of_text(id));
     let figures = Figures {
         stream: false,
         ..stored.figures
     };
-    Ok(Answer::of_part(StatusCode::OK, fields, part).with_figures(figures))
+    Ok(Answer::of_part(StatusCode::OK, fields, stored.document).with_figures(figures))
 }
 
 fn response_id(seed: Seed) -> String {

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-
-use crate::answer::Figures;
+use crate::answer::{Event, Figures};
 
 /// Responses kept; the oldest are forgotten first.
 const RESPONSES_MAX: usize = 1024;
@@ -14,10 +12,8 @@ const RESPONSES_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) id: String,
-    pub(crate) document: Bytes,
+    pub(crate) document: Event,
     pub(crate) figures: Figures,
-    pub(crate) output_tokens: u32,
-    pub(crate) reasoning_tokens: u32,
 }
 
 /// The responses kept.

@@ -8,6 +8,8 @@
 mod body;
 mod head;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +31,9 @@ const AHEAD_BYTES_MAX: usize = 256 * 1024;
 /// connection, in bytes; with more it is closed.
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How long a client that is still sending is read after its answer.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How much of a reply is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReplyState {
@@ -40,7 +45,7 @@ enum ReplyState {
     Bodiless,
     /// Complete.
     Done,
-    /// Broken off, or the connection has left HTTP: nothing more may follow.
+    /// Broken off: nothing more may follow.
     Broken,
 }
 
@@ -101,7 +106,10 @@ impl Connection {
             .get(http::header::HOST)
             .and_then(|host| host.to_str().ok())
             .map(str::to_owned);
+        let upgrade = parsed.headers.get(http::header::UPGRADE);
+        let upgrade = upgrade.and_then(|protocol| protocol.to_str().ok());
         Ok(Some(Request {
+            protocol: upgrade.map(str::to_owned),
             method: parsed.method,
             target: parsed.target,
             authority,
@@ -137,6 +145,17 @@ impl Connection {
     pub(crate) async fn close(mut self) {
         // The client may be gone already; there is nobody left to tell.
         self.socket.shutdown().await.ok();
+        if self.reply != ReplyState::Broken && !self.body.is_complete() {
+            // Closing over unread bytes resets the connection, and the reset
+            // may overtake the answer.
+            tokio::time::timeout(LINGER, self.discard()).await.ok();
+        }
+    }
+
+    async fn discard(&mut self) {
+        while let Ok(1..) = self.fill().await {
+            self.inbound.clear();
+        }
     }
 
     pub(super) async fn body(&mut self) -> Result<Option<Bytes>, BodyError> {
@@ -153,7 +172,9 @@ impl Connection {
             }
             if self.fill().await? == 0 {
                 self.persistent = false;
-                return Err(BodyError::Gone(Gone));
+                if !self.body.close() {
+                    return Err(BodyError::Gone(Gone));
+                }
             }
         }
     }
@@ -179,9 +200,10 @@ impl Connection {
         framing: Framing,
         pace: HeadPace,
     ) -> Result<(), Gone> {
-        let framing = match framing {
-            Framing::Chunked if self.version == Version::HTTP_10 => Framing::UntilClose,
-            framing => framing,
+        let framing = if self.version == Version::HTTP_10 && framing == Framing::Chunked {
+            Framing::UntilClose
+        } else {
+            framing
         };
         let mut extra = Fields::new();
         let bodiless = head.status.is_informational()
@@ -216,7 +238,10 @@ impl Connection {
             }
         }
         self.reply = if upgrade {
-            ReplyState::Broken
+            // What follows is no longer HTTP, in both directions.
+            self.persistent = false;
+            self.body = BodyReader::to_close();
+            ReplyState::Body(Framing::UntilClose)
         } else if bodiless || self.method == Method::HEAD {
             ReplyState::Bodiless
         } else {
@@ -279,17 +304,6 @@ impl Connection {
                 return Gone;
             }
         }
-    }
-
-    /// Reads until the client closes its half.
-    pub(crate) async fn read_to_close(&mut self) {
-        let Gone = self.gone().await;
-    }
-
-    /// Leaves HTTP after a 101: the raw stream, and what was read ahead of it.
-    pub(crate) fn raw(&mut self) -> (&mut Socket, BytesMut) {
-        self.reply = ReplyState::Broken;
-        (&mut self.socket, self.inbound.split())
     }
 
     async fn fill(&mut self) -> Result<usize, Gone> {

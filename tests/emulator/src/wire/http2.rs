@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response, Version, header};
+use http::{HeaderMap, Response, StatusCode, Version, header};
 
 use super::fields::Fields;
 use super::{BodyError, Framing, Gone, Head, Origin, Request};
@@ -23,6 +23,8 @@ pub(crate) const STREAMS_MAX: u32 = 256;
 /// One stream.
 pub(crate) struct Stream {
     body: RecvStream,
+    /// `Expect: 100-continue` was asked and not yet answered.
+    continue_owed: bool,
     trailers: HeaderMap,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
@@ -41,7 +43,15 @@ pub(crate) fn open(
         .authority()
         .map(ToString::to_string)
         .or_else(|| Some(parts.headers.get(header::HOST)?.to_str().ok()?.to_owned()));
+    let continue_owed = parts
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let request = Request {
+        protocol: parts
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .map(|protocol| protocol.as_str().to_owned()),
         method: parts.method,
         target: parts.uri,
         authority,
@@ -52,6 +62,7 @@ pub(crate) fn open(
     };
     let stream = Stream {
         body,
+        continue_owed,
         trailers: HeaderMap::new(),
         respond,
         send: None,
@@ -61,6 +72,12 @@ pub(crate) fn open(
 
 impl Stream {
     pub(super) async fn body(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if std::mem::take(&mut self.continue_owed) && self.send.is_none() {
+            self.informational(&Head {
+                status: StatusCode::CONTINUE,
+                fields: Fields::new(),
+            })?;
+        }
         match self.body.data().await {
             Some(Ok(piece)) => {
                 // The piece is counted as read; a client that ends the
@@ -82,6 +99,9 @@ impl Stream {
     }
 
     pub(super) fn informational(&mut self, head: &Head) -> Result<(), Gone> {
+        if head.status == StatusCode::CONTINUE {
+            self.continue_owed = false;
+        }
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.fields.to_header_map();

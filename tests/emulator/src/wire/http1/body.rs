@@ -23,6 +23,8 @@ enum Left {
     ChunkEnd,
     /// Trailer lines, to an empty one.
     Trailers,
+    /// All bytes to the end of the connection: it has left HTTP.
+    Connection,
 }
 
 /// A request body in the making.
@@ -49,6 +51,20 @@ impl BodyReader {
     /// A chunked body.
     pub(super) fn chunked() -> Self {
         Self::starting(Left::ChunkSize)
+    }
+
+    /// Everything that the client sends until it closes its half.
+    pub(super) fn to_close() -> Self {
+        Self::starting(Left::Connection)
+    }
+
+    /// Notes that the client has closed its half; whether that ends the body
+    /// properly.
+    pub(super) fn close(&mut self) -> bool {
+        if self.left == Left::Connection {
+            self.left = Left::Nothing;
+        }
+        self.is_complete()
     }
 
     fn starting(left: Left) -> Self {
@@ -83,6 +99,9 @@ impl BodyReader {
                         Left::Bytes(left)
                     };
                     return Ok(Some(piece));
+                }
+                Left::Connection => {
+                    return Ok((!inbound.is_empty()).then(|| inbound.split().freeze()));
                 }
                 Left::ChunkSize => {
                     let Some(line) = line(inbound)? else {
