@@ -172,5 +172,9 @@ fn remote_addr(ops: *mut bpf_sock_ops) -> [u8; 16] {
 
 #[inline(always)]
 fn either(family: u32, v4: u32, v6: [u32; 4]) -> [u8; 16] {
-    if family == AF_INET { mapped(v4.to_ne_bytes()) } else { bytes(v6) }
+    if family == AF_INET {
+        mapped(v4.to_ne_bytes())
+    } else {
+        bytes(v6)
+    }
 }

@@ -19,6 +19,12 @@
     unreachable_pub,
     reason = "aya's attribute macros wrap each entry point in an undocumented public function"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "contexts hold 16-bit ports in 32-bit words, and a checked conversion is a branch \
+              that the verifier has to follow"
+)]
 
 mod connect;
 mod counters;

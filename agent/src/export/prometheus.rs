@@ -2,7 +2,7 @@
 //!
 //! Names that begin with `gen_ai_` are those of OpenTelemetry's conventions for
 //! generative AI, mapped to Prometheus; weir's own begin with `weir_`. Whatever
-//! comes from outside and ends in a label passes a [`Bounded`] set first.
+//! comes from outside and ends in a label passes a `Bounded` set first.
 
 mod bounded;
 

@@ -49,10 +49,10 @@ pub enum DecodeError {
     /// The bytes are not what the coding says.
     #[error("the body is not in its content coding")]
     Malformed,
-    /// More than [`DECODED_MAX`].
+    /// More than `DECODED_MAX`.
     #[error("the body decodes to more than {DECODED_MAX} bytes")]
     TooLarge,
-    /// More than [`RATIO_MAX`] times what arrived.
+    /// More than `RATIO_MAX` times what arrived.
     #[error("the body decodes to more than {RATIO_MAX} times its size")]
     Ratio,
 }

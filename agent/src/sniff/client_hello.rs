@@ -189,6 +189,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests count small things")]
 mod tests {
     use super::*;
     use crate::sniff::sniff;

@@ -240,6 +240,7 @@ fn trailer_byte(line: usize, length: usize, cr: bool, byte: u8) -> Result<State,
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests count small things")]
 mod tests {
     use super::*;
 
