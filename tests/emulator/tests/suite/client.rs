@@ -293,3 +293,33 @@ pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 pub(crate) fn body_of(reply: &[u8]) -> &[u8] {
     &reply[find(reply, b"\r\n\r\n").expect("a head") + 4..]
 }
+
+/// A connection to the listener without TLS.
+pub(crate) async fn dial(emulator: &Emulator) -> TcpStream {
+    TcpStream::connect(emulator.addrs()[1])
+        .await
+        .expect("connected")
+}
+
+/// An HTTP/2 connection to the listener without TLS.
+pub(crate) async fn dial_http2(emulator: &Emulator) -> h2::client::SendRequest<Bytes> {
+    let (sender, connection) = h2::client::handshake(dial(emulator).await)
+        .await
+        .expect("a handshake");
+    tokio::spawn(connection);
+    sender.ready().await.expect("ready")
+}
+
+/// Reads until what was read ends with `end`.
+pub(crate) async fn read_until(socket: &mut TcpStream, end: &str) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(end.as_bytes()) {
+        let read = tokio::time::timeout(LIMIT, socket.read_buf(&mut text)).await;
+        let said = String::from_utf8_lossy(&text);
+        match read {
+            Ok(Ok(1..)) => {}
+            ended => panic!("{ended:?} instead of {end:?}, after {said:?}"),
+        }
+    }
+    String::from_utf8(text).expect("UTF-8")
+}

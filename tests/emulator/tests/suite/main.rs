@@ -12,4 +12,5 @@ mod program;
 mod refusals;
 mod tls;
 mod transparency;
+mod tunnels;
 mod usage;
