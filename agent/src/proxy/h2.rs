@@ -112,7 +112,11 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
                 // Streams in flight get their own errors; new ones go elsewhere.
                 client.graceful_shutdown();
             }
-            Some(_) = streams.join_next() => {}
+            Some(ended) = streams.join_next() => {
+                if matches!(ended, Ok(Leg::Closing)) {
+                    client.graceful_shutdown();
+                }
+            }
         }
     }
     drop(client);
@@ -138,6 +142,14 @@ fn refused(error: &h2::Error, call: &Intercepted) {
 enum Gone {
     Client(Code),
     Upstream(h2::Error),
+    /// Upstream takes no more requests: this one was not sent.
+    NotSent(h2::Error),
+}
+
+/// Whether upstream takes further requests on this connection.
+enum Leg {
+    Open,
+    Closing,
 }
 
 type Sharing = Mutex<Exchange>;
@@ -151,7 +163,7 @@ async fn exchange(
     mut respond: SendResponse<Bytes>,
     send_request: SendRequest<Bytes>,
     call: Arc<Intercepted>,
-) {
+) -> Leg {
     let received = Instant::now();
     let path = request
         .uri()
@@ -167,7 +179,7 @@ async fn exchange(
             reason: refusal.reason,
             error: refusal.message,
         });
-        return;
+        return Leg::Open;
     }
     let shared = Mutex::new(exchange);
     let result = run(
@@ -188,13 +200,19 @@ async fn exchange(
             exchange.finish(Outcome::ClientGone);
         }
         Err(Gone::Upstream(error)) => {
-            // The code is upstream's, HTTP_1_1_REQUIRED included; a connection
-            // that broke before it answered is safe to retry.
+            // The code is upstream's, HTTP_1_1_REQUIRED included.
             let code = error.reason().unwrap_or(Code::INTERNAL_ERROR);
             respond.send_reset(code);
             exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
         }
+        Err(Gone::NotSent(error)) => {
+            // RFC 9113 §8.7: tells the client that it may try again elsewhere.
+            respond.send_reset(Code::REFUSED_STREAM);
+            exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
+            return Leg::Closing;
+        }
     }
+    Leg::Open
 }
 
 fn objection(request: &Request<RecvStream>, call: &Intercepted) -> Option<Refusal> {
@@ -277,10 +295,10 @@ async fn run(
         }
     }
     let ends = body.is_end_stream() && held.is_empty();
-    let mut ready = send_request.ready().await.map_err(Gone::Upstream)?;
+    let mut ready = send_request.ready().await.map_err(Gone::NotSent)?;
     let (response, mut to_upstream) = ready
         .send_request(Request::from_parts(parts, ()), ends)
-        .map_err(Gone::Upstream)?;
+        .map_err(Gone::NotSent)?;
     observe(shared, |exchange| {
         exchange.overhead(received.elapsed());
         exchange.request_head_forwarded();

@@ -243,6 +243,42 @@ async fn streams_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_goaway_lets_streams_finish_and_sends_new_requests_elsewhere() {
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let (first, _) = requests.send_request(request("/v1/a"), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        server.graceful_shutdown();
+        let _driver = drive(server);
+        let mut sending = respond.send_response(Response::new(()), false).unwrap();
+        let mut body = first.await.unwrap().into_body();
+        // Until the relay has seen the GOAWAY, requests are still taken there;
+        // none of them is answered, and none may be left hanging.
+        loop {
+            let Ok(mut more) = requests.clone().ready().await else {
+                break;
+            };
+            let Ok((response, _)) = more.send_request(request("/v1/b"), true) else {
+                break;
+            };
+            let error = response.await.unwrap_err();
+            if error.reason() == Some(Code::REFUSED_STREAM) {
+                break;
+            }
+        }
+        sending
+            .send_data(Bytes::from_static(b"finished"), true)
+            .unwrap();
+        assert_eq!(read(&mut body).await.0, b"finished");
+    })
+    .await;
+    let complete = records
+        .iter()
+        .filter(|record| record.outcome == OutcomeKind::Complete);
+    assert_eq!(complete.count(), 1);
+}
+
+#[tokio::test]
 async fn a_request_for_another_host_is_misdirected_and_not_forwarded() {
     let records = between(|requests, server| async move {
         let mut requests = requests.ready().await.unwrap();
