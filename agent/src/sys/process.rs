@@ -357,17 +357,17 @@ pub fn end_by(signal: i32) -> u8 {
     // A core handler behind a pipe is not bound by the limit.
     let _kept = setrlimit(Resource::Core, none);
     let _kept = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    if default_action(signal).is_ok() {
-        // Others that wait blocked must not come first.
-        let others: SigSet = Signal::iterator()
-            .filter(|other| *other as i32 != signal)
-            .collect();
-        let _kept = others.thread_set_mask();
-        // SAFETY: raise has no preconditions.
-        #[expect(unsafe_code, reason = "nix has no number for real-time signals")]
-        unsafe {
-            libc::raise(signal);
-        }
+    // Refused for SIGKILL, which has no other action.
+    let _kept = default_action(signal);
+    // Others that wait blocked must not come first.
+    let others: SigSet = Signal::iterator()
+        .filter(|other| *other as i32 != signal)
+        .collect();
+    let _kept = others.thread_set_mask();
+    // SAFETY: raise has no preconditions.
+    #[expect(unsafe_code, reason = "nix has no number for real-time signals")]
+    unsafe {
+        libc::raise(signal);
     }
     // The first process of a pid namespace does not die of its own signals.
     // What shells make of a signal is the next best thing.
