@@ -28,7 +28,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use self::{collector::Collector, control::Supervised};
 use crate::{
     admin::Admin,
-    cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs},
+    cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs, one_line},
     config::{Config, StreamUsage},
     control::{FromProxy, encode},
     export::prometheus::Metrics,
@@ -59,7 +59,7 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         Ok(prepared) => prepared.serve(control, args),
         Err(error) => {
             let line = encode(&FromProxy::Failed {
-                message: format!("{error:#}"),
+                message: one_line(&error),
             })?;
             io::Write::write_all(&mut control, &line).context("cannot reach the supervisor")?;
             Ok(ExitCode::from(EXIT_OWN_FAILURE))
