@@ -1,1 +1,32 @@
-//! placeholder
+//! The harness of weir's suites.
+//!
+//! A suite that needs privileges is a test target behind the feature
+//! `privileged`; what it shares with others is here. The harness fails loudly
+//! when something it needs is missing: a test that did not run must not look
+//! like one that passed.
+//!
+//! # A tour, in reading order
+//!
+//! - [`world`] is where a test happens: an application's network namespace, a
+//!   provider's, and the provider emulator in it. It stands on [`namespace`] and
+//!   [`provider`]; [`server`] is for what the emulator does not speak.
+//! - [`run`] is `weir exec` in a world, with its report read back as records.
+//! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
+//!   and direct, so that both can be compared.
+//! - [`exec`] is `weir exec` where only the command matters, on this machine's
+//!   own network; [`remains`] says whether a run left anything behind,
+//!   [`terminal`] has keys to press.
+//! - [`output`] and [`processes`] are what all of them look at.
+
+pub mod calls;
+pub mod curl;
+pub mod exec;
+pub mod namespace;
+pub mod output;
+pub mod processes;
+pub mod provider;
+pub mod remains;
+pub mod run;
+pub mod server;
+pub mod terminal;
+pub mod world;

@@ -1,0 +1,71 @@
+//! weir works wherever it is started.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use weir_tests::exec::Exec;
+
+struct NetworkNamespace(String);
+
+impl NetworkNamespace {
+    fn new() -> Result<Self> {
+        let name = format!("weir-test-{}", std::process::id());
+        let status = Command::new("ip").args(["netns", "add", &name]).status()?;
+        ensure!(status.success(), "ip netns add {name}: {status}");
+        Ok(Self(name))
+    }
+}
+
+impl Drop for NetworkNamespace {
+    fn drop(&mut self) {
+        let _gone = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+/// `ip netns exec` mounts a fresh /sys, in which no cgroup is mounted.
+#[test]
+fn in_a_network_namespace_without_a_cgroup_mount() -> Result<()> {
+    let namespace = NetworkNamespace::new()?;
+    let run = Exec::within(&["ip", "netns", "exec", &namespace.0])?.run(&[
+        "sh",
+        "-c",
+        "grep -c cgroup2 /proc/self/mounts; sed -n 's/^0:://p' /proc/self/cgroup",
+    ])?;
+    assert_eq!(run.code(), 0, "{run:?}");
+    let lines: Vec<&str> = run.text()?.lines().collect();
+    let ["0", cgroup] = lines.as_slice() else {
+        panic!("a cgroup2 mount was visible: {run:?}");
+    };
+    assert!(
+        cgroup.contains("/weir-exec-") && cgroup.ends_with("/app"),
+        "{cgroup}"
+    );
+    Ok(())
+}
+
+#[test]
+fn in_a_cgroup_namespace() -> Result<()> {
+    let run = Exec::within(&["unshare", "--cgroup", "--mount"])?.run(&[
+        "sed",
+        "-n",
+        "s/^0:://p",
+        "/proc/self/cgroup",
+    ])?;
+    assert_eq!(run.code(), 0, "{run:?}");
+    let cgroup = run.text()?.trim_end();
+    assert!(
+        cgroup.starts_with("/weir-exec-") && cgroup.ends_with("/app"),
+        "{cgroup}"
+    );
+    Ok(())
+}
+
+#[test]
+fn within_itself() -> Result<()> {
+    let outer = Exec::new()?;
+    let (inner, _mark) = Exec::new()?.into_command(&["sh", "-c", "exit 6"]);
+    let program = inner.get_program().to_string_lossy().into_owned();
+    let run = outer.run(&[&program, "exec", "--", "sh", "-c", "exit 6"])?;
+    assert_eq!(run.code(), 6, "{run:?}");
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! What becomes of an application's connections under `weir exec`, seen from all
+//! four sides: the application, the provider, the records, the metrics.
+//!
+//! Each test has a world of its own (namespaces, emulator), so that they run
+//! side by side and one that fails says nothing about another.
+
+mod splice;
