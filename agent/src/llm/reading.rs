@@ -66,8 +66,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Takes a value; `parse` reads the usage object of the wire format.
-    pub(super) fn take(&mut self, found: Found<'_, Slot>, parse: fn(&[u8]) -> Counts) {
+    /// Takes a value; `parse` reads the usage object of the wire format. What
+    /// `known` already says, as every chunk of a stream repeats, is passed over.
+    pub(super) fn take(
+        &mut self,
+        found: Found<'_, Slot>,
+        known: &Reading,
+        parse: fn(&[u8]) -> Counts,
+    ) {
         match found {
             Found::Length { bytes, .. } => self.text_bytes = self.text_bytes.saturating_add(bytes),
             Found::Mark { slot } => match slot {
@@ -87,6 +93,15 @@ impl Draft {
             },
             Found::Value { slot, raw, .. } => {
                 let (field, value) = match slot {
+                    Slot::Id if is_encoding_of(raw, known.id.as_deref()) => {
+                        return self.id = None;
+                    }
+                    Slot::Model if is_encoding_of(raw, known.model.as_deref()) => {
+                        return self.model = None;
+                    }
+                    Slot::ServiceTier if is_encoding_of(raw, known.service_tier.as_deref()) => {
+                        return self.service_tier = None;
+                    }
                     Slot::Id => (&mut self.id, label(raw)),
                     Slot::Model => (&mut self.model, label(raw)),
                     Slot::ServiceTier => (&mut self.service_tier, code(raw)),
@@ -96,6 +111,7 @@ impl Draft {
                     Slot::Kind => (&mut self.kind, code(raw)),
                     Slot::ErrorCode => (&mut self.error_code, code(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Usage if raw == b"null" => return,
                     Slot::Usage => {
                         let counts = parse(raw);
                         if !counts.is_empty() {
@@ -190,9 +206,26 @@ impl Reading {
     }
 }
 
+/// A string. `null` is the common case of anything else, and no error.
+fn string(raw: &[u8]) -> Option<String> {
+    if raw.first() == Some(&b'"') {
+        serde_json::from_slice(raw).ok()
+    } else {
+        None
+    }
+}
+
+/// Whether `raw` is `text` in quotes. One that is written with escapes is not.
+fn is_encoding_of(raw: &[u8], text: Option<&str>) -> bool {
+    let inner = raw
+        .strip_prefix(b"\"")
+        .and_then(|raw| raw.strip_suffix(b"\""));
+    inner.is_some() && inner == text.map(str::as_bytes)
+}
+
 /// A name or identifier: a string without control characters, cut to its bound.
 pub(super) fn label(raw: &[u8]) -> Option<String> {
-    let mut text: String = serde_json::from_slice(raw).ok()?;
+    let mut text = string(raw)?;
     text.truncate(text.floor_char_boundary(LABEL_LEN_MAX));
     (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
 }
@@ -200,7 +233,7 @@ pub(super) fn label(raw: &[u8]) -> Option<String> {
 /// A word out of a list that a provider keeps. Anything that could be prose is
 /// not one.
 pub(super) fn code(raw: &[u8]) -> Option<String> {
-    let text: String = serde_json::from_slice(raw).ok()?;
+    let text = string(raw)?;
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
     ((1..=CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_code)).then_some(text)
 }

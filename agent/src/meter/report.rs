@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::record::Record;
 
 mod amounts;
+mod columns;
 mod line;
 mod table;
 mod totals;

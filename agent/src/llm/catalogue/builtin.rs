@@ -1,0 +1,53 @@
+//! The hosts known to this build.
+
+use super::Provider;
+
+/// Hosts that speak the formats weir reads. ChatGPT's own host is not here:
+/// it serves a web application beside an API, and to decrypt that is for the
+/// operator to choose.
+pub(super) const BUILTIN: &[(&str, Provider)] = &[
+    ("api.openai.com", Provider::OpenAi),
+    ("us.api.openai.com", Provider::OpenAi),
+    ("eu.api.openai.com", Provider::OpenAi),
+    ("ae.api.openai.com", Provider::OpenAi),
+    ("au.api.openai.com", Provider::OpenAi),
+    ("in.api.openai.com", Provider::OpenAi),
+    ("jp.api.openai.com", Provider::OpenAi),
+    ("*.openai.azure.com", Provider::AzureOpenAi),
+    ("*.cognitiveservices.azure.com", Provider::AzureOpenAi),
+    ("*.services.ai.azure.com", Provider::AzureOpenAi),
+    ("api.anthropic.com", Provider::Anthropic),
+    ("aws-external-anthropic.*.api.aws", Provider::Anthropic),
+    ("claude.googleapis.com", Provider::Anthropic),
+    ("bedrock-mantle.*.api.aws", Provider::Bedrock),
+    ("generativelanguage.googleapis.com", Provider::Gemini),
+    ("api.groq.com", Provider::Groq),
+    ("api.deepseek.com", Provider::DeepSeek),
+    ("api.mistral.ai", Provider::Mistral),
+    ("api.eu.mistral.ai", Provider::Mistral),
+    ("api.us.mistral.ai", Provider::Mistral),
+    ("codestral.mistral.ai", Provider::Mistral),
+    ("api.x.ai", Provider::XAi),
+    ("api.perplexity.ai", Provider::Perplexity),
+    ("api.moonshot.ai", Provider::Moonshot),
+    ("api.moonshot.cn", Provider::Moonshot),
+    ("openrouter.ai", Provider::OpenRouter),
+    ("api.together.ai", Provider::Together),
+    ("api.together.xyz", Provider::Together),
+    ("api.fireworks.ai", Provider::Fireworks),
+    ("router.huggingface.co", Provider::HuggingFace),
+    ("*.githubcopilot.com", Provider::GithubCopilot),
+    ("api.cerebras.ai", Provider::Cerebras),
+    ("api.sambanova.ai", Provider::SambaNova),
+    ("integrate.api.nvidia.com", Provider::Nvidia),
+    ("api.deepinfra.com", Provider::DeepInfra),
+    ("api.studio.nebius.ai", Provider::Nebius),
+    ("dashscope.aliyuncs.com", Provider::Alibaba),
+    ("dashscope-intl.aliyuncs.com", Provider::Alibaba),
+    ("ai-gateway.vercel.sh", Provider::Vercel),
+    ("api.meta.ai", Provider::Meta),
+    ("api.llama.com", Provider::Meta),
+    ("api.lambda.ai", Provider::Lambda),
+    ("inference.wandb.ai", Provider::WeightsAndBiases),
+    ("api.friendli.ai", Provider::Friendli),
+];

@@ -1,0 +1,80 @@
+//! The request body on its way through the inspector.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use super::super::request::{RequestFacts, RequestSlot};
+use super::super::{anthropic, openai_chat, openai_responses};
+use super::Problems;
+use crate::llm::classify::Api;
+use crate::llm::decode::Decoder;
+use crate::llm::json::Scanner;
+use crate::llm::observation::Problem;
+
+/// The request body.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Absent when there is nothing (more) to read.
+    reader: Option<(Decoder, Scanner<RequestSlot>)>,
+    pub(super) facts: RequestFacts,
+}
+
+impl Request {
+    pub(super) fn new(api: Api, encoding: Option<&str>, problems: &mut Problems) -> Self {
+        let table = match api {
+            Api::OpenAiChat => openai_chat::REQUEST,
+            Api::OpenAiResponses => openai_responses::REQUEST,
+            Api::AnthropicMessages | Api::AnthropicCountTokens => anthropic::REQUEST,
+            Api::OpenAiResponsesFetch | Api::Other => {
+                return Self {
+                    reader: None,
+                    facts: RequestFacts::default(),
+                };
+            }
+        };
+        let reader = problems
+            .decoder(encoding)
+            .map(|decoder| (decoder, Scanner::new(table)));
+        Self {
+            reader,
+            facts: RequestFacts::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, wire_bytes: &[u8], problems: &mut Problems) {
+        let Some((decoder, scanner)) = &mut self.reader else {
+            return;
+        };
+        let facts = &mut self.facts;
+        let decoded = decoder.push(wire_bytes, &mut |bytes| {
+            scanner.push(bytes, |found| facts.take(found))
+        });
+        if let Err(error) = decoded {
+            problems.note(error.into());
+            self.reader = None;
+        }
+    }
+
+    pub(super) fn end(&mut self, problems: &mut Problems) {
+        let Some((decoder, scanner)) = self.reader.take() else {
+            return;
+        };
+        match scanner.end() {
+            // No flag means no stream, in all three formats.
+            Ok(_) => {
+                self.facts.stream.get_or_insert(false);
+            }
+            Err(error) => problems.note_json(error),
+        }
+        if !decoder.is_at_end() {
+            problems.note(Problem::Truncated);
+        }
+        if scanner.has_met_oversized() {
+            problems.note(Problem::ValueTooLarge);
+        }
+    }
+}

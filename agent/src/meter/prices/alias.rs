@@ -1,0 +1,54 @@
+//! The names a model goes by.
+
+/// The names under which `id` may stand in the table, most exact first: as it
+/// is; without provider and region prefixes; without date or version suffix.
+/// Families are not guessed at: siblings differ in price tenfold.
+pub(super) fn aliases(id: &str) -> impl Iterator<Item = &str> {
+    // `ft:base:organisation:name:id`: what follows the base names nobody's price.
+    let id = match id.strip_prefix("ft:").and_then(|rest| rest.find(':')) {
+        Some(end) => id.get(.."ft:".len() + end).unwrap_or(id),
+        None => id,
+    };
+    let bare = id.rsplit('/').next().unwrap_or(id);
+    let bare = ["us.", "eu.", "apac.", "global."]
+        .iter()
+        .find_map(|region| bare.strip_prefix(region))
+        .unwrap_or(bare);
+    let bare = ["anthropic.", "openai."]
+        .iter()
+        .find_map(|provider| bare.strip_prefix(provider))
+        .unwrap_or(bare);
+    [id, without_suffix(id), bare, without_suffix(bare)].into_iter()
+}
+
+/// Strips `@…`, `-vN`, `-vN:M` and then a date, `-YYYY-MM-DD` or `-YYYYMMDD`.
+fn without_suffix(id: &str) -> &str {
+    let id = id.split('@').next().unwrap_or(id);
+    let id = match id.rsplit_once("-v") {
+        Some((rest, version))
+            if !version.is_empty()
+                && version
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b':') =>
+        {
+            rest
+        }
+        _ => id,
+    };
+    let is_date = |suffix: &str, dashes: &[usize]| {
+        suffix.bytes().enumerate().all(|(at, byte)| {
+            if dashes.contains(&at) {
+                byte == b'-'
+            } else {
+                byte.is_ascii_digit()
+            }
+        })
+    };
+    [("-YYYY-MM-DD", [0, 5, 8].as_slice()), ("-YYYYMMDD", &[0])]
+        .iter()
+        .find_map(|(shape, dashes)| {
+            let (rest, suffix) = id.split_at_checked(id.len().checked_sub(shape.len())?)?;
+            (!rest.is_empty() && is_date(suffix, dashes)).then_some(rest)
+        })
+        .unwrap_or(id)
+}
