@@ -117,7 +117,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
     let _guard = Guard::start(&directory).context("cannot start the guard")?;
     let directory = RuntimeDirectory::create(&directory, &word)
         .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-    let cgroups = Cgroups::create(base, &name)
+    let cgroups = Cgroups::create(base, &name, word.survivors)
         .with_context(|| format!("cannot make cgroups in {}", word.cgroup.display()))?;
     let mut capture = Capture::load()?;
     capture.attach(cgroups.run().as_fd())?;
@@ -163,7 +163,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
         .collect();
     // Sockets made before stay with the cgroup, and the programs with them.
     capture.configure(&nothing_captured())?;
-    if proxy_alive == Alive::Yes && proxy.finish(flows)? == Finished::Lost {
+    if proxy_alive == Alive::Yes && proxy.finish(flows, &signals)? == Finished::Lost {
         say("the proxy did not end in order: the report is lost or incomplete");
     }
     Ok(end)

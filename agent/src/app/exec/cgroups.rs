@@ -8,14 +8,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::leftovers::{APP, PROXY};
+use super::place::Survivors;
 use super::say;
 use crate::sys::cgroup::Cgroup;
 
 /// How long the kernel may take to let go of what has ended.
 const ENDED_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The cgroups; they go when this is dropped, and with them the programs.
-/// Processes still there go back to where weir was started.
+/// The cgroups; they go when this is dropped, and with them the programs. What
+/// is still running then was not let go in order, and has lost weir.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     run: Cgroup,
@@ -28,16 +29,18 @@ pub(super) struct Cgroups {
 struct Made {
     base: Cgroup,
     name: String,
+    survivors: Survivors,
 }
 
 impl Cgroups {
     /// Makes them below the cgroup weir was started in, so that limits on that
     /// one keep holding.
-    pub(super) fn create(base: Cgroup, name: &str) -> io::Result<Self> {
+    pub(super) fn create(base: Cgroup, name: &str, survivors: Survivors) -> io::Result<Self> {
         let run = base.create(name)?;
         let made = Made {
             base,
             name: name.to_owned(),
+            survivors,
         };
         Ok(Self {
             app: run.create(APP)?,
@@ -87,7 +90,10 @@ impl Made {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        run.release_to(&self.base)?;
+        match self.survivors {
+            Survivors::End => run.kill()?,
+            Survivors::Release => run.release_to(&self.base)?,
+        }
         run.wait_empty(Instant::now() + ENDED_WAIT_MAX)?;
         self.base.remove(&self.name)
     }

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
 use nix::unistd::{AccessFlags, Pid, access};
 use serde::{Deserialize, Serialize};
 use weir_common::OnProxyDown;
@@ -27,7 +28,9 @@ pub(super) fn runtime_root() -> PathBuf {
     if access(run, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
         run.to_owned()
     } else {
-        std::env::temp_dir()
+        let temporary = std::env::temp_dir();
+        // The command may change its directory before it reads its variables.
+        std::path::absolute(&temporary).unwrap_or(temporary)
     }
 }
 
@@ -147,7 +150,13 @@ impl Claim {
     /// Claims the run of this directory. None if it is alive, or not there.
     pub(super) fn take(path: &Path, patience: Patience) -> io::Result<Option<Self>> {
         let file = path.join(OWNER);
-        let owner = match File::open(&file) {
+        let opened = OpenOptions::new()
+            .read(true)
+            // In a directory that everybody may write anybody can make that
+            // name; a named pipe would wait for a writer.
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+            .open(&file);
+        let owner = match opened {
             Ok(owner) => owner,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -160,10 +169,10 @@ impl Claim {
                 Err(fs::TryLockError::Error(error)) => return Err(error),
             },
         }
-        // In a directory that everybody may write anybody can make that name;
-        // and the one before us may have cleared it away.
-        let metadata = owner.metadata()?;
-        if metadata.uid() != 0 || metadata.nlink() == 0 {
+        let (directory, owned) = (fs::symlink_metadata(path)?, owner.metadata()?);
+        let ours = directory.is_dir() && directory.uid() == 0 && owned.uid() == 0;
+        // The one before us may have cleared it away.
+        if !ours || owned.nlink() == 0 {
             return Ok(None);
         }
         Ok(Some(Self {

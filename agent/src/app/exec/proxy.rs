@@ -35,6 +35,10 @@ const READY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long it may take to finish calls and report after the command has ended.
 const FINISH_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How long it still may take once the user presses Ctrl-C. Not nothing: the
+/// same key may have ended the command a moment ago.
+const INTERRUPTED_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// User ids that systemd hands out for as long as a service runs; no
 /// distribution gives them to anybody for good.
 const DYNAMIC_IDS: std::ops::RangeInclusive<u32> = 61184..=65519;
@@ -63,7 +67,7 @@ pub(super) struct Ready {
 pub(super) enum Finished {
     /// It ended in order.
     InOrder,
-    /// It took too long and was killed, or failed.
+    /// It took too long, or failed.
     Lost,
 }
 
@@ -164,7 +168,7 @@ impl Proxy {
         }
     }
 
-    /// Answers what it has asked since. False once it is gone.
+    /// Answers what it has asked since.
     pub(super) fn serve(&mut self) -> Alive {
         loop {
             match self.control.receive() {
@@ -178,11 +182,15 @@ impl Proxy {
     }
 
     /// Lets it finish what is under way and report.
-    pub(super) fn finish(&mut self, flows: Vec<(String, u64)>) -> io::Result<Finished> {
+    pub(super) fn finish(
+        &mut self,
+        flows: Vec<(String, u64)>,
+        signals: &Signals,
+    ) -> io::Result<Finished> {
         if self.control.send(&ToProxy::Finish { flows }).is_err() {
             return Ok(Finished::Lost);
         }
-        let deadline = Instant::now() + FINISH_WAIT_MAX;
+        let mut deadline = Instant::now() + FINISH_WAIT_MAX;
         let mut talks = Alive::Yes;
         loop {
             if let Some(Change::Ended(end)) = self.process.change()? {
@@ -192,12 +200,20 @@ impl Proxy {
                     End::Exited(_) | End::Killed(_) => Finished::Lost,
                 });
             }
-            let mut sources = vec![Source::Readable(self.process.as_fd())];
+            let mut sources = vec![
+                Source::Readable(self.process.as_fd()),
+                Source::Readable(signals.as_fd()),
+            ];
             if talks == Alive::Yes {
                 sources.push(Source::Readable(self.control.as_fd()));
             }
             if wait(&sources, Some(deadline))? == Wake::Deadline {
                 return Ok(Finished::Lost);
+            }
+            while let Some(arrived) = signals.next()? {
+                if arrived.ends_by_default() {
+                    deadline = deadline.min(Instant::now() + INTERRUPTED_WAIT_MAX);
+                }
             }
             if talks == Alive::Yes {
                 talks = self.serve();
