@@ -9,6 +9,8 @@ use crate::meter::record::{CostProvenance, Millis};
 pub(super) const ESTIMATED: &str = "~";
 /// Stands for what is not known.
 pub(super) const UNKNOWN: &str = "?";
+/// Stands for what there is not.
+pub(super) const NONE: &str = "-";
 /// Stands after a cost that the provider stated.
 pub(super) const STATED: &str = "*";
 

@@ -1,6 +1,6 @@
 //! One line for an exchange, as it ends.
 
-use super::amounts::{cost, duration, printable, tokens};
+use super::amounts::{NONE, cost, duration, printable, tokens};
 use crate::meter::reason::Decision;
 use crate::meter::record::{Process, Record};
 
@@ -26,25 +26,24 @@ pub fn live_line(record: &Record) -> String {
 fn exchange(record: &Record, host: &str) -> String {
     let mut words = vec![
         record.provider.as_deref().unwrap_or(host).to_owned(),
-        model(record).unwrap_or("-").to_owned(),
-        record.operation.as_deref().unwrap_or("-").to_owned(),
+        model(record).unwrap_or(NONE).to_owned(),
+        record.operation.as_deref().unwrap_or(NONE).to_owned(),
     ];
     words.push(match record.stream {
         Some(true) => "stream".to_owned(),
-        Some(false) | None => "-".to_owned(),
+        Some(false) | None => NONE.to_owned(),
     });
     words.push(
         record
             .status
-            .map_or("-".to_owned(), |status| status.to_string()),
+            .map_or(NONE.to_owned(), |status| status.to_string()),
     );
-    let provenance = record.tokens_provenance;
-    words.push(format!("in {}", tokens(record.input_tokens, provenance)));
+    words.push(format!("in {}", tokens_of(record, record.input_tokens)));
     if let Some(cached) = record.cache_read_tokens.filter(|cached| *cached > 0) {
-        words.push(format!("({} cached)", tokens(Some(cached), provenance)));
+        words.push(format!("({} cached)", tokens_of(record, Some(cached))));
     }
-    words.push(format!("out {}", tokens(record.output_tokens, provenance)));
-    words.push(cost(record.cost_usd, record.cost_provenance, provenance));
+    words.push(format!("out {}", tokens_of(record, record.output_tokens)));
+    words.push(cost_of(record));
     if let Some(first) = record.time_to_first_chunk_ms {
         words.push(format!("first {}", duration(first)));
     }
@@ -56,6 +55,31 @@ fn exchange(record: &Record, host: &str) -> String {
         words.push(format!("[{error}]"));
     }
     words.join("  ")
+}
+
+/// A count of a record; a dash where nothing was to be counted.
+pub(super) fn tokens_of(record: &Record, count: Option<u64>) -> String {
+    if count.is_none() && was_refused_or_free(record) {
+        return NONE.to_owned();
+    }
+    tokens(count, record.tokens_provenance)
+}
+
+/// The cost of a record; a dash where nothing was to be charged.
+pub(super) fn cost_of(record: &Record) -> String {
+    if record.cost_usd.is_none() && was_refused_or_free(record) {
+        return NONE.to_owned();
+    }
+    cost(
+        record.cost_usd,
+        record.cost_provenance,
+        record.tokens_provenance,
+    )
+}
+
+/// Whether the provider answered, and with something it does not charge for.
+fn was_refused_or_free(record: &Record) -> bool {
+    record.status.is_some() && !record.is_billable()
 }
 
 /// The model that answered, or else was asked for.

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::amounts::{ESTIMATED, STATED, UNKNOWN, bytes, cost, dollars, duration, grouped, tokens};
+use super::amounts::{ESTIMATED, NONE, STATED, UNKNOWN, bytes, dollars, duration, grouped, tokens};
 use super::columns::{Align, Column, fit, shortened};
-use super::line::{model, process};
+use super::line::{cost_of, model, process, tokens_of};
 use super::totals::Sums;
 use crate::llm::usage::Provenance;
 use crate::meter::reason::Decision;
@@ -61,7 +61,7 @@ fn calls(shown: &[&Record], report: &Report) -> Vec<Column> {
         }
     };
     let sums = &report.totals().sums;
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
     let count = match report.totals().exchanges {
         1 => "1 call".to_owned(),
         count => format!("{} calls", grouped(count)),
@@ -112,7 +112,7 @@ fn calls(shown: &[&Record], report: &Report) -> Vec<Column> {
             "input",
             Align::Right,
             0,
-            &|record| tokens(record.input_tokens, record.tokens_provenance),
+            &|record| tokens_of(record, record.input_tokens),
             sum(sums.input_tokens, sums),
         ),
         column(
@@ -126,22 +126,10 @@ fn calls(shown: &[&Record], report: &Report) -> Vec<Column> {
             "output",
             Align::Right,
             0,
-            &|record| tokens(record.output_tokens, record.tokens_provenance),
+            &|record| tokens_of(record, record.output_tokens),
             sum(sums.output_tokens, sums),
         ),
-        column(
-            "cost",
-            Align::Right,
-            0,
-            &|record| {
-                cost(
-                    record.cost_usd,
-                    record.cost_provenance,
-                    record.tokens_provenance,
-                )
-            },
-            cost_sum(sums),
-        ),
+        column("cost", Align::Right, 0, &cost_of, cost_sum(sums)),
         column(
             "first",
             Align::Right,

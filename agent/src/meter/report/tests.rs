@@ -265,6 +265,12 @@ fn a_line_says_what_a_call_was() {
         }),
         "openai  in-house  chat  -  200  in ?  out ?  ?  total 1.23 s"
     );
+    let failed = Record {
+        status: Some(429),
+        ..unknown()
+    };
+    let line = live_line(&failed);
+    assert!(line.contains("429  in -  out -  -  total"), "{line}");
     assert_eq!(
         live_line(&spliced("a.example")),
         "not inspected: a.example (not_in_catalogue)"
