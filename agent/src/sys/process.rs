@@ -7,6 +7,7 @@
 //! exist.
 
 use std::ffi::CString;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -48,6 +49,19 @@ pub enum End {
     Exited(u8),
     /// By a signal of this number.
     Killed(i32),
+}
+
+/// As people say it, after the name of the process.
+impl fmt::Display for End {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(out, "ended with status {status}"),
+            Self::Killed(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(out, "was ended by {signal}"),
+                Err(_) => write!(out, "was ended by signal {number}"),
+            },
+        }
+    }
 }
 
 impl Process {
@@ -372,4 +386,20 @@ pub fn end_by(signal: i32) -> u8 {
     // The first process of a pid namespace does not die of its own signals.
     // What shells make of a signal is the next best thing.
     u8::try_from(128_i32.saturating_add(signal)).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::End;
+
+    #[test]
+    fn an_end_is_said_as_people_say_it() {
+        for (end, said) in [
+            (End::Exited(3), "ended with status 3"),
+            (End::Killed(9), "was ended by SIGKILL"),
+            (End::Killed(40), "was ended by signal 40"),
+        ] {
+            assert_eq!(end.to_string(), said);
+        }
+    }
 }

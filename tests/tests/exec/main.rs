@@ -7,6 +7,7 @@ mod killed;
 mod place;
 mod refused;
 mod signals;
+mod start;
 mod status;
 mod streams;
 mod trust;

@@ -4,4 +4,9 @@
 //! Each test has a world of its own (namespaces, emulator), so that they run
 //! side by side and one that fails says nothing about another.
 
+mod certificates;
+mod endings;
+mod metering;
+mod misdirected;
 mod splice;
+mod straight;

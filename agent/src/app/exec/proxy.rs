@@ -148,8 +148,9 @@ impl Proxy {
                 Received::Message(FromProxy::Failed { message }) => bail!(message),
                 Received::Message(FromProxy::ResolveExe { pid }) => self.resolve(pid),
                 Received::Closed => {
-                    self.ended = Some(self.process.end()?);
-                    bail!("the proxy ended before it was ready: see its message above");
+                    let end = self.process.end()?;
+                    self.ended = Some(end);
+                    bail!("the proxy {end} before it was ready");
                 }
                 Received::NotYet => {
                     let sources = [

@@ -104,8 +104,7 @@ impl Watch<'_> {
                     let left = self.left_behind()?;
                     if !left.is_empty() {
                         say(&format!(
-                            "the command {}; {} and {} no longer intercepted",
-                            ending(end),
+                            "the command {end}; {} and {} no longer intercepted",
                             still_running(&left),
                             if left.len() == 1 { "is" } else { "are" },
                         ));
@@ -116,8 +115,7 @@ impl Watch<'_> {
                     let left = self.left_behind()?;
                     if !left.is_empty() {
                         say(&format!(
-                            "the command {}; {} and {} intercepted: press Ctrl-C to end weir now",
-                            ending(end),
+                            "the command {end}; {} and {} intercepted: press Ctrl-C to end weir now",
                             still_running(&left),
                             if left.len() == 1 { "stays" } else { "stay" },
                         ));
@@ -175,16 +173,6 @@ fn ends_weir(signal: Signal) -> bool {
     )
 }
 
-fn ending(end: End) -> String {
-    match end {
-        End::Exited(status) => format!("ended with status {status}"),
-        End::Killed(signal) => Signal::try_from(signal).map_or_else(
-            |_| format!("was ended by signal {signal}"),
-            |name| format!("was ended by {name}"),
-        ),
-    }
-}
-
 fn still_running(names: &[String]) -> String {
     let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
     let mut shown = shown.join(", ");
@@ -214,12 +202,5 @@ mod tests {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             assert_eq!(still_running(&names), expected);
         }
-    }
-
-    #[test]
-    fn an_end_is_said_as_people_say_it() {
-        assert_eq!(ending(End::Exited(3)), "ended with status 3");
-        assert_eq!(ending(End::Killed(9)), "was ended by SIGKILL");
-        assert_eq!(ending(End::Killed(40)), "was ended by signal 40");
     }
 }
