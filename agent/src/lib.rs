@@ -15,7 +15,8 @@
 //! - [`export`] and [`admin`] show records as metrics, and serve them.
 //! - [`capture`] is the kernel half seen from here; [`sys`] what it stands on.
 //! - [`app`] wires it all: `weir exec`, its guard, the proxy process; with
-//!   [`cli`], [`config`] and the words between the processes, [`control`].
+//!   [`cli`], [`config`], the words between the processes, [`control`], and the
+//!   counts of silent bounds, [`bounds`].
 //!
 //! # What is absent, on purpose
 //!
@@ -30,6 +31,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod bounds;
 pub mod capture;
 pub mod cli;
 pub mod config;

@@ -15,6 +15,7 @@ mod anthropic;
 pub mod catalogue;
 pub mod classify;
 pub mod decode;
+mod format;
 pub mod inspect;
 pub mod json;
 pub mod observation;

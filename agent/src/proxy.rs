@@ -36,6 +36,7 @@ use crate::{
     llm::{
         catalogue::{Catalogue, Provider},
         classify::Api,
+        stream_usage::is_asked_of,
     },
     meter::{
         exchange::{Exchange, Meter, Opening, Outcome},
@@ -161,6 +162,11 @@ impl Intercepted {
             protocol,
             process: Some(self.process.clone()),
         }
+    }
+
+    /// Whether streams of this provider are asked for their usage.
+    fn asks_usage(&self) -> bool {
+        self.proxy.stream_usage && is_asked_of(&self.provider)
     }
 
     /// The application does not accept our certificate: recorded, because it

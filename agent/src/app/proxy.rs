@@ -54,6 +54,7 @@ const PORT_ATTEMPTS: usize = 16;
 /// Only if the control socket is unusable; every other failure is told to the
 /// supervisor, which shows it.
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
+    keep_payloads_out_of_panics();
     let mut control = UnixStream::from(take_fd(args.control_fd));
     match Prepared::new(&args) {
         Ok(prepared) => prepared.serve(control, args),
@@ -194,6 +195,19 @@ impl Prepared {
         );
         Ok(collector)
     }
+}
+
+/// A panic says where it happened, and nothing else: its message could quote
+/// what an application sent.
+fn keep_payloads_out_of_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        // Standard error may be closed; the exchange is recorded either way.
+        let _ = io::Write::write_all(
+            &mut io::stderr(),
+            format!("weir: a bug was contained at {place}: please report it\n").as_bytes(),
+        );
+    }));
 }
 
 fn prices(file: Option<&Path>) -> anyhow::Result<PriceTable> {

@@ -13,6 +13,7 @@ use prometheus::{
 use rust_decimal::prelude::ToPrimitive;
 
 use self::bounded::Bounded;
+use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
 use crate::meter::reason::{Decision, Reason};
 use crate::meter::record::{OutcomeKind, Record};
@@ -71,6 +72,7 @@ pub struct Metrics {
     connections: IntCounterVec,
     overhead: Histogram,
     problems: IntCounterVec,
+    bounds: IntCounterVec,
     providers: Bounded,
     request_models: Bounded,
     response_models: Bounded,
@@ -175,6 +177,14 @@ impl Metrics {
             response_models: bounded("response_model", MODELS_MAX),
             models: bounded("model", MODELS_MAX),
             errors: bounded("error_type", ERRORS_MAX),
+            bounds: register(
+                &registry,
+                counters(
+                    "weir_bound_hits_total",
+                    "Bounds that were hit and show in no other metric.",
+                    &["bound"],
+                ),
+            ),
             registry,
         }
     }
@@ -218,6 +228,10 @@ impl Metrics {
     /// Never: writing to memory does not fail, and metrics have names.
     #[must_use]
     pub fn render(&self) -> String {
+        for bound in Bound::ALL {
+            let counter = self.bounds.with_label_values(&[bound.as_str()]);
+            counter.inc_by(bound.hits().saturating_sub(counter.get()));
+        }
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)

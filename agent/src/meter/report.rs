@@ -46,6 +46,11 @@ impl Report {
         self.records.push_back(record);
     }
 
+    /// What the kernel counted, by its reasons' names. Zeros are left out.
+    pub fn set_flows(&mut self, flows: Vec<(String, u64)>) {
+        self.totals.flows = flows.into_iter().filter(|(_, count)| *count > 0).collect();
+    }
+
     /// The sums so far.
     #[must_use]
     pub fn totals(&self) -> &Totals {

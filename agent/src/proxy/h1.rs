@@ -40,6 +40,7 @@ use super::{
     splice::tunnel,
 };
 use crate::{
+    bounds::Bound,
     llm::classify::{Api, classify},
     meter::{
         exchange::{Exchange, Outcome},
@@ -406,7 +407,7 @@ async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     let mut body = Body::new(head.framing);
     let hold = head.framing != Framing::Length(0)
         && tap::holds_request(
-            call.proxy.stream_usage,
+            call.asks_usage(),
             api,
             head.content_encoding.is_some(),
             head.expects_continue,
@@ -458,6 +459,9 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
             break;
         }
         read_more(client).await?;
+    }
+    if !body.is_done() {
+        Bound::HeldRequest.hit();
     }
     let whole = Instant::now();
     let rewritten = body

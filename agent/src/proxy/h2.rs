@@ -35,6 +35,7 @@ use super::{
     refusal::{REASON_HEADER, Refusal},
 };
 use crate::{
+    bounds::Bound,
     llm::classify::{Api, classify},
     meter::{
         exchange::{Exchange, Outcome},
@@ -275,7 +276,7 @@ async fn run(
     let rule = AtomicBool::new(false);
     let hold = !body.is_end_stream()
         && tap::holds_request(
-            call.proxy.stream_usage,
+            call.asks_usage(),
             api,
             parts.headers.contains_key(header::CONTENT_ENCODING),
             parts.headers.contains_key(header::EXPECT),
@@ -285,6 +286,9 @@ async fn run(
     if hold {
         held = hold_body(&mut body, shared).await?;
         received = Instant::now();
+        if !body.is_end_stream() && held.len() > tap::HELD_BODY_MAX {
+            Bound::HeldRequest.hit();
+        }
         if body.is_end_stream()
             && let Some(rewritten) = tap::rewritten_request(api, &held)
         {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bounds::Bound;
+
 /// Questions in flight; beyond it a record goes without the path.
 const QUERIES_MAX: usize = 256;
 /// The answer is one readlink away. A record is not worth waiting longer for.
@@ -42,10 +44,11 @@ impl Processes {
     /// The path of a process's executable, if it can be had in time.
     pub(crate) async fn executable(&self, pid: u32) -> Option<String> {
         let (answer, answered) = oneshot::channel();
-        self.0
-            .as_ref()?
-            .try_send(ProcessQuery { pid, answer })
-            .ok()?;
+        let queue = self.0.as_ref()?;
+        if queue.try_send(ProcessQuery { pid, answer }).is_err() {
+            Bound::ProcessQueries.hit();
+            return None;
+        }
         tokio::time::timeout(ANSWER_WAIT, answered)
             .await
             .ok()?

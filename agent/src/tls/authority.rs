@@ -25,6 +25,8 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
 };
 
+use crate::bounds::Bound;
+
 /// Clocks of applications may be behind: certificates begin two days ago.
 const BACKDATED: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Whole validity of a leaf. Clients refuse more than 398 days today and 200
@@ -135,6 +137,7 @@ impl Authority {
                 .map(|(host, _)| host.clone())
         {
             leaves.remove(&oldest);
+            Bound::LeafCache.hit();
         }
         leaves.insert(
             host.to_owned(),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    bounds::Bound,
     cli::ReportFormat,
     export::prometheus::Metrics,
     meter::{
@@ -31,7 +32,6 @@ pub(super) struct Collector {
     metrics: Arc<Metrics>,
     report: Mutex<Report>,
     live: Option<SyncSender<String>>,
-    flows: Mutex<Vec<(String, u64)>>,
 }
 
 impl Collector {
@@ -45,13 +45,12 @@ impl Collector {
             metrics,
             report: Mutex::default(),
             live,
-            flows: Mutex::default(),
         })
     }
 
     /// What the kernel counted, for the end of the report.
     pub(super) fn set_flows(&self, flows: Vec<(String, u64)>) {
-        *self.flows.lock().unwrap_or_else(PoisonError::into_inner) = flows;
+        self.lock().set_flows(flows);
     }
 
     /// Writes the report to `to`, or to standard error.
@@ -84,8 +83,9 @@ impl RecordSink for Collector {
     fn record(&self, record: Record) {
         self.metrics.observe(&record);
         if let Some(live) = &self.live {
-            // Full: the terminal does not keep up, and the line is left out.
-            let _ = live.try_send(live_line(&record));
+            if live.try_send(live_line(&record)).is_err() {
+                Bound::LiveLines.hit();
+            }
         }
         self.lock().add(record);
     }

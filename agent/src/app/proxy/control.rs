@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    bounds::Bound,
     control::{ControlError, FromProxy, Lines, ToProxy, decode, encode},
     proxy::ProcessQuery,
 };
@@ -68,6 +69,7 @@ impl Supervised {
 
     async fn ask(&mut self, question: ProcessQuery) -> Result<(), ControlError> {
         if self.asked.len() >= ASKED_MAX {
+            Bound::ProcessQueries.hit();
             return Ok(());
         }
         let waiting = self.asked.entry(question.pid).or_default();

@@ -42,6 +42,7 @@ pub(super) fn render(report: &Report, width: usize) -> String {
         text.push_str(&legend(&text, report));
     }
     not_inspected(report, &mut text);
+    not_captured(report, &mut text);
     text
 }
 
@@ -304,5 +305,41 @@ fn not_inspected(report: &Report, text: &mut String) {
                 group.reason
             );
         }
+    }
+}
+
+/// Attempts towards captured ports that the kernel did not hand to the proxy,
+/// and what that means.
+const NOT_CAPTURED: [(&str, &str); 6] = [
+    (
+        "quic_refused",
+        "UDP to a captured port: refused, so that the client uses TCP",
+    ),
+    (
+        "quic_allowed",
+        "UDP to a captured port: went direct, as configured",
+    ),
+    ("bound_to_device", "socket bound to a device: went direct"),
+    ("proxy_down_closed", "while the proxy was down: refused"),
+    (
+        "proxy_down_open",
+        "while the proxy was down: went direct, as configured",
+    ),
+    ("storage_failed", "no room in the kernel's maps: refused"),
+];
+
+fn not_captured(report: &Report, text: &mut String) {
+    let flows = &report.totals().flows;
+    let seen: Vec<_> = NOT_CAPTURED
+        .iter()
+        .filter_map(|(name, meaning)| Some((flows.get(*name)?, meaning)))
+        .collect();
+    if seen.is_empty() {
+        return;
+    }
+    text.push_str("\nnot captured\n");
+    for (count, meaning) in seen {
+        let times = format!("{}\u{d7}", grouped(*count));
+        let _infallible = writeln!(text, "{times:>6}  {meaning}");
     }
 }

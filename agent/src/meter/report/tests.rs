@@ -286,3 +286,24 @@ fn a_line_says_what_a_call_was() {
         "refused: a.example (upstream_certificate): expired"
     );
 }
+
+#[test]
+fn what_the_kernel_did_not_hand_over_is_said() {
+    let mut report = Report::new();
+    let flows = [
+        ("redirected", 3),
+        ("quic_refused", 2),
+        ("quic_allowed", 0),
+        ("loopback", 9),
+    ];
+    report.set_flows(flows.map(|(name, count)| (name.to_owned(), count)).to_vec());
+    let table = report.to_table(100);
+    assert!(
+        table.contains("not captured\n    2\u{d7}  UDP to a captured port: refused"),
+        "{table}"
+    );
+    assert_eq!(table.matches('\u{d7}').count(), 1, "{table}");
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let expected = serde_json::json!({"loopback": 9, "quic_refused": 2, "redirected": 3});
+    assert_eq!(json["totals"]["flows"], expected);
+}

@@ -38,6 +38,9 @@ pub struct Totals {
     /// Connections that were spliced or refused, by host and reason.
     #[serde(serialize_with = "as_list")]
     pub not_inspected: BTreeMap<(Decision, String, Reason), Connections>,
+    /// Connection attempts that the kernel saw, by what it did with them:
+    /// everything but `redirected` did not reach the proxy.
+    pub flows: BTreeMap<String, u64>,
 }
 
 /// What was used by some exchanges.

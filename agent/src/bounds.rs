@@ -1,0 +1,58 @@
+//! Counts of bounds that were hit, for those that show nowhere else.
+//!
+//! A bound whose hit ends in a record, a reason or an inspection problem is
+//! counted there. These few would be silent: what happens instead is harmless
+//! once and worth knowing when it happens all the time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A bound without another trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A leaf certificate made room for another.
+    LeafCache,
+    /// A request was too large to be held for a rule.
+    HeldRequest,
+    /// A connection went without its executable's name.
+    ProcessQueries,
+    /// The terminal did not keep up, and a line was left out.
+    LiveLines,
+}
+
+impl Bound {
+    /// All of them, in the order of the counts.
+    pub const ALL: [Self; 4] = [
+        Self::LeafCache,
+        Self::HeldRequest,
+        Self::ProcessQueries,
+        Self::LiveLines,
+    ];
+
+    /// The name used as a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeafCache => "leaf_cache",
+            Self::HeldRequest => "held_request",
+            Self::ProcessQueries => "process_queries",
+            Self::LiveLines => "live_lines",
+        }
+    }
+
+    /// Counts a hit.
+    pub fn hit(self) {
+        self.count().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hits since the process started.
+    #[must_use]
+    pub fn hits(self) -> u64 {
+        self.count().load(Ordering::Relaxed)
+    }
+
+    fn count(self) -> &'static AtomicU64 {
+        static HITS: [AtomicU64; Bound::ALL.len()] =
+            [const { AtomicU64::new(0) }; Bound::ALL.len()];
+        &HITS[self as usize]
+    }
+}
