@@ -1,12 +1,13 @@
 //! `cargo xtask`: the verbs of a developer's day, one file each.
 //!
-//! Owns how weir is set up, built, checked and tested on a machine. It refuses to depend on any
-//! weir crate, so that it still runs when none of them compiles; what it needs to know about them
-//! (package names, the place of the eBPF object) is in [`workspace`].
+//! Owns how weir is set up, built, checked, tested and shown on a machine. It refuses to depend on
+//! any weir crate, so that it still runs when none of them compiles; what it needs to know about
+//! them (package names, the place of the eBPF object) is in [`workspace`].
 
 mod build;
 mod check;
 mod command;
+mod demo;
 mod metadata;
 mod privilege;
 mod setup;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// Sets up, builds, checks and tests weir.
+/// Sets up, builds, checks, tests and shows weir.
 ///
 /// Every verb first sets up what it needs on this machine, says what it installs and why, and is
 /// silent about what is already there. Once set up, everything works offline.
@@ -38,6 +39,7 @@ enum Verb {
     Build(build::Args),
     Check(check::Args),
     Test(test::Args),
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +59,6 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Build(args) => build::run(&workspace, &args),
         Verb::Check(args) => check::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
+        Verb::Demo(args) => demo::run(&workspace, &args),
     }
 }

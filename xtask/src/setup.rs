@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::command::{on_path, succeeds};
+use crate::demo;
 use crate::setup::packages::Apt;
 use crate::setup::route::{RouteChoice, Toolchain};
 use crate::step::Steps;
@@ -28,7 +29,7 @@ use crate::workspace::Workspace;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to prepare for.
-    #[arg(value_enum, default_values = ["build", "check", "test"])]
+    #[arg(value_enum, default_values = ["build", "check", "test", "demo"])]
     purposes: Vec<Purpose>,
     #[command(flatten)]
     route: RouteChoice,
@@ -67,6 +68,16 @@ const IP: Tool = Tool {
     packages: &["iproute2"],
     works: || on_path("ip").is_some(),
 };
+const NAMESPACES: Tool = Tool {
+    name: "nsenter with setpriv",
+    why: "processes in the hosts of the demo",
+    packages: &["util-linux", "mount"],
+    works: || {
+        ["nsenter", "setpriv", "unshare", "mount"]
+            .iter()
+            .all(|it| on_path(it).is_some())
+    },
+};
 const CURL: Tool = Tool {
     name: "curl",
     why: "an unmodified client to intercept",
@@ -102,7 +113,7 @@ impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
         const TEST: &[Tool] = &[C_COMPILER, IP, CURL, BPFTOOL];
-        const DEMO: &[Tool] = &[C_COMPILER, IP, CURL, PYTHON, NODE, NPM];
+        const DEMO: &[Tool] = &[C_COMPILER, IP, NAMESPACES, CURL, PYTHON, NODE, NPM];
         match self {
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,
@@ -154,6 +165,9 @@ pub(crate) fn ensure(
         ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
     }
     crates::ensure(workspace, &steps, &toolchain)?;
+    if purposes.contains(&Purpose::Demo) {
+        demo::clients::ensure(workspace, &steps)?;
+    }
     Ok(toolchain)
 }
 
