@@ -157,6 +157,11 @@ impl Exchange {
         self.inspect(Inspector::request_end);
     }
 
+    /// weir itself answers, in upstream's place.
+    pub fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+    }
+
     /// The final head of the response (no 1xx) has arrived.
     pub fn response_head(
         &mut self,

@@ -20,7 +20,7 @@ use super::{
     dial::{DialError, dial, tune},
     h1, h2,
     io::{Connection, Prefixed},
-    splice::{Spliced, splice},
+    splice::splice,
 };
 use crate::{
     llm::catalogue::Provider,
@@ -31,7 +31,11 @@ use crate::{
     },
     sniff::sniff,
     sys::origin,
-    tls::{alert::Alert, downstream::refused_certificate, upstream::UpstreamTlsError},
+    tls::{
+        alert::Alert,
+        downstream::refused_certificate,
+        upstream::{Handshaken, UpstreamTlsError},
+    },
 };
 
 /// A client that has said nothing for this long may be waiting for the server
@@ -228,12 +232,9 @@ impl Accepted {
         self.proxy.metrics.connection(Decision::Splice, reason);
         let opening = self.opening(host, None, Decision::Splice, reason, protocol);
         let mut exchange = Exchange::open(opening, SystemTime::now(), &self.proxy.meter);
-        let (sent, received, how) = splice(Prefixed::new(self.first, self.tcp), upstream).await;
-        exchange.spliced(sent, received);
-        exchange.finish(match how {
-            Spliced::Ended => Outcome::Complete,
-            Spliced::Broken => Outcome::UpstreamGone("the connection was reset".into()),
-        });
+        let tunnelled = splice(Prefixed::new(self.first, self.tcp), upstream).await;
+        exchange.spliced(tunnelled.sent, tunnelled.received);
+        exchange.finish(tunnelled.outcome());
     }
 
     async fn intercept_cleartext(mut self, host: Arc<str>, provider: Provider) {
@@ -275,20 +276,19 @@ impl Accepted {
                 }
             },
         };
-        let verified = match self.proxy.upstream.connect(upstream, name, alpn).await {
-            Ok(verified) => verified,
+        let upstream = match self.proxy.upstream.connect(upstream, name, alpn).await {
+            Ok(Handshaken::Verified(stream)) => *stream,
+            Ok(Handshaken::WantsClientCertificate) => {
+                // Only the application can have it: let it handshake itself.
+                let reason = Reason::UpstreamWantsClientCert;
+                self.splice(Some(host), reason, protocol).await;
+                return;
+            }
             Err(error) => {
                 self.refuse_handshake(host, provider, &error).await;
                 return;
             }
         };
-        if verified.asked_for_certificate {
-            // Only the application can have the certificate: let it handshake itself.
-            self.splice(Some(host), Reason::UpstreamWantsClientCert, protocol)
-                .await;
-            return;
-        }
-        let upstream = verified.stream;
         let picked = upstream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         if !relays(picked.as_deref()) {
             self.splice(Some(host), Reason::AlpnNotHttp, protocol).await;

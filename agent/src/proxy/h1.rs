@@ -37,13 +37,14 @@ use super::{
     Intercepted, authority,
     io::{Connection, Reader},
     refusal::Refusal,
-    splice::tunnel,
+    splice::{Tunnelled, tunnel},
 };
 use crate::{
     bounds::Bound,
     llm::classify::{Api, classify},
     meter::{
         exchange::{Exchange, Outcome},
+        reason::Reason,
         record::Protocol,
     },
     tap::{self, Filtered},
@@ -113,6 +114,8 @@ enum Gone {
 struct Shared {
     exchange: Exchange,
     request_done: bool,
+    /// The response has begun to leave for the client.
+    answering: bool,
     /// The request was changed by the rule, so the response has to be.
     rule: bool,
 }
@@ -154,12 +157,14 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         let shared = Mutex::new(Shared {
             exchange,
             request_done: false,
+            answering: false,
             rule: false,
         });
         let result = self.run(&head, api, call, &shared, received).await;
         let Shared {
             mut exchange,
             request_done,
+            answering,
             ..
         } = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match result {
@@ -173,10 +178,13 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                 }
             }
             Ok(Answered::Upgraded) => {
-                let (sent, received, ending) = self.tunnel().await;
-                exchange.spliced(sent, received);
-                exchange.finish(Outcome::Complete);
-                Next::End(ending)
+                let tunnelled = self.tunnel().await;
+                exchange.spliced(tunnelled.sent, tunnelled.received);
+                exchange.finish(tunnelled.outcome());
+                Next::End(match tunnelled.broken {
+                    None => Ending::Close,
+                    Some(_) => Ending::Reset,
+                })
             }
             Err(Gone::Client(error)) => {
                 tracing::debug!(%error, "client left during an exchange");
@@ -190,6 +198,14 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             }
             Err(Gone::BadResponse(problem)) => {
                 exchange.finish(Outcome::UpstreamGone(format!("upstream: {problem}")));
+                Next::End(Ending::Reset)
+            }
+            Err(Gone::BadRequest(error)) if answering => {
+                // An answer of ours would land in the middle of upstream's.
+                exchange.finish(Outcome::Refused {
+                    reason: Reason::BadRequest,
+                    error: error.to_string(),
+                });
                 Next::End(Ending::Reset)
             }
             Err(Gone::BadRequest(error)) => {
@@ -299,27 +315,23 @@ impl<C: Connection, U: Connection> Legs<C, U> {
     }
 
     /// After 101: opaque bytes both ways.
-    async fn tunnel(&mut self) -> (u64, u64, Ending) {
-        let (sent, received, clean) = tunnel(
+    async fn tunnel(&mut self) -> Tunnelled {
+        tunnel(
             &mut self.client,
             &mut self.client_write,
             &mut self.upstream,
             &mut self.upstream_write,
         )
-        .await;
-        (
-            sent,
-            received,
-            if clean { Ending::Close } else { Ending::Reset },
-        )
+        .await
     }
 
     async fn refuse(
         &mut self,
         refusal: &Refusal,
         call: &Intercepted,
-        exchange: Exchange,
+        mut exchange: Exchange,
     ) -> Ending {
+        exchange.answered(refusal.status);
         let response = refusal.http1(&call.provider);
         let told = send(&mut self.client_write, &response).await;
         exchange.finish(Outcome::Refused {
@@ -564,6 +576,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
                 head.content_type.as_deref(),
                 head.content_encoding.as_deref(),
             );
+        shared.answering = true;
         filters.then(Filtered::begin)
     };
     if head.status == 101 {

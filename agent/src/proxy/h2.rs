@@ -173,8 +173,9 @@ async fn exchange(
     let api = classify(request.method().as_str(), path);
     let encoding = text(request.headers(), &header::CONTENT_ENCODING).map(str::to_owned);
     let opening = call.opening(Protocol::H2, api, encoding);
-    let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
+    let mut exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
     if let Some(refusal) = objection(&request, &call) {
+        exchange.answered(refusal.status);
         refuse(&refusal, respond, &call);
         exchange.finish(Outcome::Refused {
             reason: refusal.reason,

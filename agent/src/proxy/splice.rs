@@ -8,57 +8,71 @@ use tokio::{
 };
 
 use super::io::{Connection, Prefixed, Reader};
+use crate::meter::exchange::Outcome;
 
 /// Copies between an application and its destination until both directions have
-/// ended. Returns the bytes sent and received, and how it ended.
-pub(super) async fn splice(client: Prefixed, upstream: TcpStream) -> (u64, u64, Spliced) {
+/// ended. When one end breaks, the other is reset.
+pub(super) async fn splice(client: Prefixed, upstream: TcpStream) -> Tunnelled {
     let (client_read, mut client_write) = tokio::io::split(client);
     let (upstream_read, mut upstream_write) = tokio::io::split(upstream);
     let mut client = Reader::new(client_read);
     let mut upstream = Reader::new(upstream_read);
-    let (sent, received, clean) = tunnel(
+    let tunnelled = tunnel(
         &mut client,
         &mut client_write,
         &mut upstream,
         &mut upstream_write,
     )
     .await;
-    if !clean {
+    if tunnelled.broken.is_some() {
         client.into_half().unsplit(client_write).reset_on_close();
         upstream
             .into_half()
             .unsplit(upstream_write)
             .reset_on_close();
     }
-    (
-        sent,
-        received,
-        if clean {
-            Spliced::Ended
-        } else {
-            Spliced::Broken
-        },
-    )
+    tunnelled
 }
 
-/// How a spliced connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spliced {
-    /// Both ends closed.
-    Ended,
-    /// One end reset, and so was the other.
-    Broken,
+/// What passed through a tunnel, and how it ended.
+#[derive(Debug)]
+pub(super) struct Tunnelled {
+    /// Bytes from the application.
+    pub(super) sent: u64,
+    /// Bytes to the application.
+    pub(super) received: u64,
+    /// The end that broke, if one did.
+    pub(super) broken: Option<Broken>,
+}
+
+impl Tunnelled {
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.broken {
+            None => Outcome::Complete,
+            Some(Broken::Client(error)) => {
+                tracing::debug!(%error, "the client broke off");
+                Outcome::ClientGone
+            }
+            Some(Broken::Upstream(error)) => Outcome::UpstreamGone(format!("upstream: {error}")),
+        }
+    }
+}
+
+/// The end of a tunnel that broke.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Client(io::Error),
+    Upstream(io::Error),
 }
 
 /// Both directions at once; each passes its end on as a half-close. Ends at
-/// once if either direction fails. Returns bytes sent, received, and whether
-/// both ended in order.
+/// once if either end breaks.
 pub(super) async fn tunnel<CR, CW, UR, UW>(
     client: &mut Reader<CR>,
     client_write: &mut CW,
     upstream: &mut Reader<UR>,
     upstream_write: &mut UW,
-) -> (u64, u64, bool)
+) -> Tunnelled
 where
     CR: AsyncRead + Unpin,
     CW: AsyncWrite + Unpin,
@@ -67,29 +81,49 @@ where
 {
     let (mut sent, mut received) = (0, 0);
     let result = tokio::try_join!(
-        copy(client, upstream_write, &mut sent),
-        copy(upstream, client_write, &mut received),
+        async {
+            copy(client, upstream_write, &mut sent)
+                .await
+                .map_err(|failed| match failed {
+                    Failed::Reading(error) => Broken::Client(error),
+                    Failed::Writing(error) => Broken::Upstream(error),
+                })
+        },
+        async {
+            copy(upstream, client_write, &mut received)
+                .await
+                .map_err(|failed| match failed {
+                    Failed::Reading(error) => Broken::Upstream(error),
+                    Failed::Writing(error) => Broken::Client(error),
+                })
+        },
     );
-    if let Err(error) = &result {
-        tracing::debug!(%error, "a spliced connection broke");
+    Tunnelled {
+        sent,
+        received,
+        broken: result.err(),
     }
-    (sent, received, result.is_ok())
+}
+
+enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
 }
 
 async fn copy<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     from: &mut Reader<R>,
     to: &mut W,
     count: &mut u64,
-) -> io::Result<()> {
+) -> Result<(), Failed> {
     loop {
         if !from.buffer.is_empty() {
-            to.write_all(&from.buffer).await?;
-            to.flush().await?;
+            to.write_all(&from.buffer).await.map_err(Failed::Writing)?;
+            to.flush().await.map_err(Failed::Writing)?;
             *count = count.saturating_add(from.buffer.len() as u64);
             from.buffer.clear();
         }
-        if from.fill().await? == 0 {
-            return to.shutdown().await;
+        if from.fill().await.map_err(Failed::Reading)? == 0 {
+            return to.shutdown().await.map_err(Failed::Writing);
         }
     }
 }

@@ -54,12 +54,13 @@ impl UpstreamTlsError {
     }
 }
 
-/// A verified connection.
-pub struct Verified {
-    /// The connection, handshake done.
-    pub stream: TlsStream<TcpStream>,
-    /// Whether the provider asked for a client certificate, which weir has not.
-    pub asked_for_certificate: bool,
+/// What came of a handshake that was not refused.
+pub enum Handshaken {
+    /// A verified connection.
+    Verified(Box<TlsStream<TcpStream>>),
+    /// The provider asked for a client certificate, which only the application
+    /// can have. The connection is closed.
+    WantsClientCertificate,
 }
 
 /// Makes verified connections.
@@ -93,20 +94,25 @@ impl Upstream {
         tcp: TcpStream,
         name: ServerName<'static>,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<Verified, UpstreamTlsError> {
+    ) -> Result<Handshaken, UpstreamTlsError> {
         let asked = Arc::new(AskedForCertificate(AtomicBool::new(false)));
         let mut config = self.base.clone();
         config.alpn_protocols = alpn;
         config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
-        let stream = tokio::time::timeout(HANDSHAKE_WAIT, handshake)
+        let outcome = tokio::time::timeout(HANDSHAKE_WAIT, handshake)
             .await
             .map_err(|_elapsed| UpstreamTlsError::Timeout)?
-            .map_err(classify)?;
-        Ok(Verified {
-            stream,
-            asked_for_certificate: asked.0.load(Ordering::Relaxed),
-        })
+            .map_err(classify);
+        let asked = asked.0.load(Ordering::Relaxed);
+        match outcome {
+            // In TLS 1.2 a provider that requires one says so by failing the
+            // handshake; in TLS 1.3 it would fail after it.
+            Ok(_) | Err(UpstreamTlsError::Handshake(_)) if asked => {
+                Ok(Handshaken::WantsClientCertificate)
+            }
+            outcome => outcome.map(|stream| Handshaken::Verified(Box::new(stream))),
+        }
     }
 }
 
@@ -129,7 +135,10 @@ fn classify(error: io::Error) -> UpstreamTlsError {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             UpstreamTlsError::WrongName
         }
-        CertificateError::UnknownIssuer => UpstreamTlsError::UnknownIssuer,
+        // A bad signature is that of another authority of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            UpstreamTlsError::UnknownIssuer
+        }
         other => UpstreamTlsError::Certificate(other.to_string()),
     }
 }

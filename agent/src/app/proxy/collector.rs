@@ -82,10 +82,10 @@ impl Collector {
 impl RecordSink for Collector {
     fn record(&self, record: Record) {
         self.metrics.observe(&record);
-        if let Some(live) = &self.live {
-            if live.try_send(live_line(&record)).is_err() {
-                Bound::LiveLines.hit();
-            }
+        if let Some(live) = &self.live
+            && live.try_send(live_line(&record)).is_err()
+        {
+            Bound::LiveLines.hit();
         }
         self.lock().add(record);
     }

@@ -363,6 +363,15 @@ async fn refused(request: &[u8]) -> (String, (Decision, Reason), Vec<u8>) {
     let records = relayed.records().await;
     assert_eq!(records.len(), 1, "{}", request.escape_ascii());
     let decided = (records[0].decision, records[0].reason);
+    assert_eq!(
+        records[0]
+            .status
+            .map(|status| status.to_string())
+            .as_deref(),
+        response
+            .get(9..12)
+            .and_then(|status| std::str::from_utf8(status).ok())
+    );
     (String::from_utf8(response).unwrap(), decided, forwarded)
 }
 
