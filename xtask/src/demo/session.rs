@@ -103,8 +103,11 @@ impl Running {
         while open > 0 {
             match events.next(deadline, "the end of the clients")? {
                 Event::Line(Source::Clients, line) => told.push(Told::parse(&line)?),
-                Event::Line(Source::Weir, line) => eprintln!("{:>7}  {line}", ""),
-                Event::Line(Source::Provider, _) => {}
+                Event::Line(Source::Weir, line) if interrupted.is_none() => {
+                    eprintln!("{:>7}  {line}", "");
+                }
+                // What clients say about being interrupted is of no interest.
+                Event::Line(Source::Weir | Source::Provider, _) => {}
                 Event::Closed(Source::Provider) => bail!("the emulator ended before its clients"),
                 Event::Closed(Source::Clients | Source::Weir) => open -= 1,
                 Event::Signal(signal) => {
