@@ -51,6 +51,11 @@ use crate::{
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// How long connections get to end by themselves when the proxy stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
+/// How long, and for how many bytes, a client that is still sending is listened
+/// to after weir's answer: closing at once would reset the connection or stream,
+/// and destroy the answer before the client reads it.
+const LINGER_WAIT: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Accepting fails when descriptors run out; trying again at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -21,7 +21,7 @@ use std::{
     io,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -34,7 +34,7 @@ use self::{
     head::{Edit, Framing},
 };
 use super::{
-    Intercepted, authority,
+    Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::{Connection, Reader},
     refusal::Refusal,
     splice::{Tunnelled, tunnel},
@@ -53,11 +53,6 @@ use crate::{
 
 /// Requests a client may have sent ahead while an earlier one is answered.
 const PIPELINED_MAX: usize = 64 * 1024;
-/// How long, and for how many bytes, a client that is still sending is listened
-/// to after its answer: closing at once would reset the connection, and destroy
-/// the answer before the client reads it.
-const LINGER_WAIT: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bodies up to this size are copied behind their head to leave in one write,
 /// one TLS record and one packet.
 const JOINED_BODY_MAX: usize = 8 * 1024;

@@ -30,7 +30,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tokio::task::JoinSet;
 
 use super::{
-    Intercepted, authority,
+    Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::Connection,
     refusal::{REASON_HEADER, Refusal},
 };
@@ -177,6 +177,10 @@ async fn exchange(
     if let Some(refusal) = objection(&request, &call) {
         exchange.answered(refusal.status);
         refuse(&refusal, respond, &call);
+        let drained = tokio::time::timeout(LINGER_WAIT, discard(request.into_body()));
+        if drained.await.is_err() {
+            tracing::debug!("a refused client went on sending");
+        }
         exchange.finish(Outcome::Refused {
             reason: refusal.reason,
             error: refusal.message,
@@ -264,6 +268,18 @@ fn refuse(refusal: &Refusal, mut respond: SendResponse<Bytes>, call: &Intercepte
     }
 }
 
+/// Takes what a refused client still sends. Dropping the body at once would reset
+/// the stream, and some clients then never look at the answer.
+async fn discard(mut body: RecvStream) {
+    let mut left = LINGER_BYTES_MAX;
+    while let Some(Ok(data)) = poll_fn(|context| body.poll_data(context)).await {
+        left = left.saturating_sub(data.len());
+        if left == 0 || body.flow_control().release_capacity(data.len()).is_err() {
+            return;
+        }
+    }
+}
+
 async fn run(
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
@@ -325,16 +341,25 @@ async fn run(
             Ok::<(), Stopped>(())
         });
         let mut answering = Box::pin(answer(response, respond, &rule, shared));
-        let mut done = false;
+        let (mut sent, mut answered) = (false, false);
         loop {
+            if sent && answered {
+                break Ok(());
+            }
             tokio::select! {
                 biased;
-                answered = &mut answering => break answered,
-                sent = &mut sending, if !done => match sent {
-                    Ok(()) => done = true,
+                end = &mut answering, if !answered => match end {
+                    // A request that upstream still reads goes on to its end:
+                    // cut short, the client may never look at the answer.
+                    Ok(()) => answered = true,
+                    Err(gone) => break Err(gone),
+                },
+                end = &mut sending, if !sent => match end {
+                    Ok(()) => sent = true,
+                    Err(Stopped::Sender(_)) if answered => break Ok(()),
                     Err(Stopped::Sender(error)) => break Err(Gone::Client(code(&error))),
                     // Upstream may stop reading and still answer.
-                    Err(Stopped::Receiver(_)) => done = true,
+                    Err(Stopped::Receiver(_)) => sent = true,
                 },
             }
         }
