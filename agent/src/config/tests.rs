@@ -1,6 +1,7 @@
 //! The wording of refusals is an interface: people act on it.
 
 use std::fs;
+use std::path::Path;
 
 use super::{Config, ConfigError, Ports, StreamUsage, UpstreamRoot};
 use crate::llm::catalogue::HostRule;
@@ -178,4 +179,11 @@ fn a_whole_list_of_ports_is_taken() {
             .as_slice(),
         sixteen
     );
+}
+
+#[test]
+fn the_example_in_deploy_says_the_defaults() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/weir.yaml");
+    let config = Config::load(Some(Path::new(example))).unwrap();
+    assert_eq!(config, Config::default());
 }
