@@ -143,9 +143,13 @@ impl Connection {
 
     /// Ends the connection in the orderly way; a no-op after a reset.
     pub(crate) async fn close(mut self) {
+        if self.reply == ReplyState::Broken {
+            // Ended already; a close_notify would make a reset look orderly.
+            return;
+        }
         // The client may be gone already; there is nobody left to tell.
         self.socket.shutdown().await.ok();
-        if self.reply != ReplyState::Broken && !self.body.is_complete() {
+        if !self.body.is_complete() {
             // Closing over unread bytes resets the connection, and the reset
             // may overtake the answer.
             tokio::time::timeout(LINGER, self.discard()).await.ok();
