@@ -1,10 +1,11 @@
 //! Calls of model APIs, as applications make them.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 use weir_emulator::Api;
 
 use crate::curl::{Http, Transfer};
-use crate::world::PROVIDER;
 
 /// A model of OpenAI's that has a price.
 pub const OPENAI_MODEL: &str = "gpt-4o-mini";
@@ -72,6 +73,11 @@ pub enum Mode {
     Plain,
     /// As a stream of events.
     Streamed,
+}
+
+impl Mode {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Streamed];
 }
 
 /// One call.
@@ -152,13 +158,19 @@ impl Call {
     /// The call as curl makes it.
     #[must_use]
     pub fn transfer(&self) -> Transfer {
+        self.transfer_to(self.http.provider())
+    }
+
+    /// The same to another address.
+    #[must_use]
+    pub fn transfer_to(&self, address: IpAddr) -> Transfer {
         let url = format!(
             "{}://{}{}",
             self.scheme,
             self.surface.host(),
             self.surface.path()
         );
-        let transfer = Transfer::of(&url, PROVIDER, self.http).json(&self.members.clone().into());
+        let transfer = Transfer::at(&url, address, self.http).json(&self.members.clone().into());
         let transfer = match self.surface {
             Surface::Chat | Surface::Responses => {
                 transfer.header("Authorization", "Bearer sk-test-0123456789")

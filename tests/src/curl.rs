@@ -1,6 +1,6 @@
 //! curl as a client: many transfers by one process, each answer in files.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::run::{Ended, Weir};
+use crate::world::{PROVIDER, PROVIDER_H2, World};
 
 /// A version of HTTP to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +21,34 @@ pub enum Http {
     H2,
 }
 
+impl Http {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::H1, Self::H2];
+
+    /// Where the usual emulator is asked for it.
+    #[must_use]
+    pub fn provider(self) -> IpAddr {
+        match self {
+            Self::H1 => PROVIDER,
+            Self::H2 => PROVIDER_H2,
+        }
+    }
+}
+
 /// One transfer to come.
 #[derive(Clone, Debug)]
 pub struct Transfer(Vec<(String, Option<String>)>);
 
 impl Transfer {
-    /// A transfer from a server at `address`, whatever the name in the URL.
+    /// A transfer from the usual emulator, whatever the name in the URL.
     #[must_use]
-    pub fn of(url: &str, address: IpAddr, http: Http) -> Self {
+    pub fn of(url: &str, http: Http) -> Self {
+        Self::at(url, http.provider(), http)
+    }
+
+    /// A transfer from a server at `address`.
+    #[must_use]
+    pub fn at(url: &str, address: IpAddr, http: Http) -> Self {
         let address = match address {
             IpAddr::V4(four) => four.to_string(),
             IpAddr::V6(six) => format!("[{six}]"),
@@ -91,7 +112,7 @@ impl Transfer {
 }
 
 /// What came of a transfer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// curl's exit code for it.
     pub exit: u8,
@@ -120,6 +141,18 @@ impl Answer {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Answer")
+            .field("exit", &self.exit)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("head", &self.head)
+            .field("body", &self.text())
+            .finish()
     }
 }
 
@@ -193,15 +226,26 @@ impl Batch {
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped()),
         )?;
-        self.answers(&curl.wait_with_output()?.stdout)
+        self.answers(&String::from_utf8(curl.wait_with_output()?.stdout)?)
+    }
+
+    /// Does them under weir.
+    ///
+    /// # Errors
+    /// As [`Weir::run`] and [`Batch::answers`].
+    pub fn through(&self, weir: Weir<'_>) -> Result<(Vec<Answer>, Ended)> {
+        let ended = weir.run(&self.command())?;
+        let answers = self
+            .answers(&ended.text())
+            .with_context(|| format!("after {ended:?}"))?;
+        Ok((answers, ended))
     }
 
     /// Reads the answers; `said` is curl's standard output.
     ///
     /// # Errors
     /// Not all transfers were tried.
-    pub fn answers(&self, said: &[u8]) -> Result<Vec<Answer>> {
-        let said = std::str::from_utf8(said)?;
+    pub fn answers(&self, said: &str) -> Result<Vec<Answer>> {
         let lines: Vec<&str> = said.lines().collect();
         ensure!(
             lines.len() == self.count,

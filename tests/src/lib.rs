@@ -12,7 +12,7 @@
 //!   [`provider`]; [`server`] is for what the emulator does not speak.
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
-//!   and direct, so that both can be compared.
+//!   and direct, so that both can be compared. [`metrics`] asks weir itself.
 //! - [`exec`] is `weir exec` where only the command matters, on this machine's
 //!   own network; [`remains`] says whether a run left anything behind,
 //!   [`terminal`] has keys to press.
@@ -21,6 +21,7 @@
 pub mod calls;
 pub mod curl;
 pub mod exec;
+pub mod metrics;
 pub mod namespace;
 pub mod output;
 pub mod processes;

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use weir_emulator::{Builder, Emulator, Told};
@@ -82,10 +82,19 @@ impl Provider {
         Ok(self.runtime.block_on(wait)?)
     }
 
-    /// Why TLS handshakes failed, oldest first.
-    #[must_use]
-    pub fn failed_handshakes(&self) -> Vec<String> {
-        self.emulator.failed_handshakes()
+    /// Waits until `condition` holds for the handshakes that failed, each as
+    /// its reason.
+    ///
+    /// # Errors
+    /// It took too long; shows the reasons.
+    pub fn wait_failed_handshakes(
+        &self,
+        condition: impl FnMut(&[String]) -> bool,
+    ) -> Result<Vec<String>> {
+        let wait = self.emulator.wait_failed_handshakes(PATIENCE, condition);
+        self.runtime
+            .block_on(wait)
+            .map_err(|failed| anyhow!("not within {PATIENCE:?}: handshakes failed by {failed:?}"))
     }
 }
 

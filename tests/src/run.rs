@@ -1,5 +1,7 @@
 //! `weir exec` in a world, with its report read back.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -156,30 +158,49 @@ impl Running {
         found.context("found above")
     }
 
+    /// Ends the proxy as nothing else would, and waits until nothing listens any
+    /// more.
+    ///
+    /// # Errors
+    /// It is not there, or does not go.
+    pub fn kill_proxy(&self, world: &World) -> Result<()> {
+        kill(Pid::from_raw(self.proxy()?.pid), Signal::SIGKILL)?;
+        eventually("the proxy's ports are closed", || {
+            listening_ports(world).is_ok_and(|ports| ports.is_empty())
+        })
+    }
+
     /// Closes the command's input, waits for the end and reads the report.
     ///
     /// # Errors
     /// It does not end, or without a report.
-    pub fn finish(mut self) -> Result<Ended> {
+    pub fn finish(self) -> Result<Ended> {
+        let path = self.report.clone();
+        let outcome = self.finish_unreported()?;
+        let text = fs::read_to_string(&path)?;
+        let mut report: Report = serde_json::from_str(&text)
+            .with_context(|| format!("the report is {text:?}, after {outcome:?}"))?;
+        report.exchanges.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Ended { outcome, report })
+    }
+
+    /// The same without looking for a report: that of a proxy that was killed
+    /// is lost.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn finish_unreported(mut self) -> Result<CommandOutcome> {
         self.input = None;
         let mut status = None;
-        let ends = eventually("weir ends", || {
+        eventually("weir ends", || {
             status = self.child.try_wait().ok().flatten();
             status.is_some()
-        });
-        if let Err(error) = ends {
-            bail!("{error}: {:?}", with_environment(&self.mark));
-        }
-        let stdout = self.stdout.everything()?;
-        let stderr = String::from_utf8(self.stderr.everything()?)?;
-        let text = fs::read_to_string(&self.report)
-            .with_context(|| format!("no report, but: {stderr}"))?;
-        Ok(Ended {
+        })
+        .with_context(|| format!("there are {:?}", with_environment(&self.mark)))?;
+        Ok(CommandOutcome {
             status: status.context("it has ended")?,
-            stdout,
-            report: serde_json::from_str(&text)
-                .with_context(|| format!("the report is {text:?}; {stderr}"))?,
-            stderr,
+            stdout: self.stdout.everything()?,
+            stderr: String::from_utf8(self.stderr.everything()?)?,
         })
     }
 }
@@ -199,32 +220,28 @@ impl Drop for Running {
 /// What `--report json` writes.
 #[derive(Debug, Deserialize)]
 pub struct Report {
-    /// A record for each exchange, and each connection that was not read.
+    /// A record for each exchange, and each connection that was not read, in the
+    /// order in which they began.
     pub exchanges: Vec<Record>,
     /// Sums over them.
     pub totals: serde_json::Value,
 }
 
-/// A run that has ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// How.
+/// How the command of a run ended.
+pub struct CommandOutcome {
+    /// Its status, which is weir's.
     pub status: ExitStatus,
-    /// What the command wrote.
+    /// What it wrote.
     pub stdout: Vec<u8>,
-    /// What the command and weir said.
+    /// What it and weir said.
     pub stderr: String,
-    /// What weir reported.
-    pub report: Report,
 }
 
-impl Ended {
+impl CommandOutcome {
     /// Standard output as text.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn text(&self) -> Result<&str> {
-        Ok(std::str::from_utf8(&self.stdout)?)
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Fails unless the command succeeded.
@@ -232,7 +249,48 @@ impl Ended {
     /// # Errors
     /// It did not; with what it said.
     pub fn succeeded(self) -> Result<Self> {
-        ensure!(self.status.success(), "the command failed: {self:#?}");
+        ensure!(self.status.success(), "the command failed: {self:?}");
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for CommandOutcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{}; stdout {:?}; stderr {:?}",
+            self.status,
+            self.text(),
+            self.stderr
+        )
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub outcome: CommandOutcome,
+    /// What weir reported.
+    pub report: Report,
+}
+
+impl Ended {
+    /// The command's standard output as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.outcome.text()
+    }
+
+    /// Fails unless the command succeeded.
+    ///
+    /// # Errors
+    /// It did not; with what it said.
+    pub fn succeeded(self) -> Result<Self> {
+        ensure!(
+            self.outcome.status.success(),
+            "the command failed: {self:?}"
+        );
         Ok(self)
     }
 
@@ -249,7 +307,7 @@ impl Ended {
     pub fn only(&self) -> Result<&Record> {
         match self.records() {
             [only] => Ok(only),
-            _ => bail!("one record was expected: {self:#?}"),
+            _ => bail!("one record was expected: {self:?}"),
         }
     }
 
@@ -264,7 +322,7 @@ impl Ended {
             .filter(|record| (record.decision, record.reason) != (decision, reason));
         ensure!(
             self.records().len() == count && others.count() == 0,
-            "{count} × {decision}/{reason} were expected: {self:#?}"
+            "{count} × {decision}/{reason} were expected: {self:?}"
         );
         Ok(())
     }
@@ -275,20 +333,25 @@ impl Ended {
 /// # Errors
 /// The application's namespace has not exactly one.
 pub fn proxy_port(world: &World) -> Result<u16> {
-    let table = world
-        .application
-        .inside(|| fs::read_to_string("/proc/thread-self/net/tcp"))??;
     let admin: SocketAddr = ADMIN.parse()?;
-    let ports: Vec<u16> = table
-        .lines()
-        .skip(1)
-        .filter_map(listening_port)
-        .filter(|port| *port != admin.port())
-        .collect();
-    match ports[..] {
-        [port] => Ok(port),
-        _ => bail!("one listening port was expected, there are {ports:?}"),
+    let mut ports = listening_ports(world)?;
+    ports.remove(&admin.port());
+    match ports.pop_first() {
+        Some(port) if ports.is_empty() => Ok(port),
+        port => bail!("one listening port was expected, there are {port:?} and {ports:?}"),
     }
+}
+
+/// The ports that are listened on in the application's namespace, over either
+/// family.
+fn listening_ports(world: &World) -> Result<BTreeSet<u16>> {
+    let read = || -> std::io::Result<String> {
+        // Of the thread: `/proc/net` is of the process, and so outside.
+        let four = fs::read_to_string("/proc/thread-self/net/tcp")?;
+        Ok(four + &fs::read_to_string("/proc/thread-self/net/tcp6")?)
+    };
+    let tables = world.application.inside(read)??;
+    Ok(tables.lines().filter_map(listening_port).collect())
 }
 
 /// The port of a line of `/proc/net/tcp`, if that is listened on.

@@ -25,9 +25,11 @@ use crate::run::Weir;
 
 /// The application's address.
 pub const APPLICATION: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-/// The provider's first address, where the emulator is unless a test says
-/// otherwise.
+/// The provider's first address, where the usual emulator is.
 pub const PROVIDER: IpAddr = provider4(0);
+/// The second, where it is too: curl would ask for HTTP/2 on a connection that
+/// it has made for HTTP/1.1, were it to the same address.
+pub const PROVIDER_H2: IpAddr = provider4(1);
 /// The provider's first IPv6 address.
 pub const PROVIDER6: IpAddr = provider6(0);
 /// How many addresses the provider has, in each family.
@@ -70,8 +72,7 @@ pub struct World {
 }
 
 impl World {
-    /// A world with the usual emulator: both providers and [`OTHER_HOST`], with
-    /// TLS on port 443 and without on port 80, over IPv4 and IPv6.
+    /// A world with the [`usual`] emulator.
     ///
     /// # Errors
     /// Not without root.
@@ -136,12 +137,14 @@ impl World {
     }
 }
 
-/// The usual emulator, for tests that change a part of it.
+/// The usual emulator: both providers and [`OTHER_HOST`], with TLS on port 443
+/// and without on port 80, over IPv4 and IPv6.
 #[must_use]
 pub fn usual() -> Builder {
     Emulator::builder()
         .names(["api.openai.com", "api.anthropic.com", OTHER_HOST])
         .listener(Listener::https(SocketAddr::new(PROVIDER, 443)))
+        .listener(Listener::https(SocketAddr::new(PROVIDER_H2, 443)))
         .listener(Listener::https(SocketAddr::new(PROVIDER6, 443)))
         .listener(Listener::plain(SocketAddr::new(PROVIDER, 80)))
         .listener(Listener::plain(SocketAddr::new(PROVIDER6, 80)))

@@ -4,9 +4,15 @@
 //! Each test has a world of its own (namespaces, emulator), so that they run
 //! side by side and one that fails says nothing about another.
 
+mod addresses;
 mod certificates;
 mod endings;
+mod many;
 mod metering;
 mod misdirected;
+mod ports;
+mod processes;
+mod proxy_down;
 mod splice;
 mod straight;
+mod udp;
