@@ -1,4 +1,5 @@
 //! Wiring, and the order of starting and stopping.
 
 pub mod exec;
+pub mod log;
 pub mod proxy;

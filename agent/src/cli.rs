@@ -78,6 +78,10 @@ Trust:
 What stays behind:
   Processes that outlive the command stay intercepted, and weir waits for them (see --linger).
 
+Environment:
+  WEIR_LOG  level of weir's own log on standard error: off, error, warn, info, debug, trace [warn];
+            no content and no credentials at any level
+
 Exit status:
   125  weir failed before or around the command
   126  the command cannot be executed

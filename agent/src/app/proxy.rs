@@ -28,6 +28,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use self::{collector::Collector, control::Supervised};
 use crate::{
     admin::Admin,
+    app::log,
     cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs, one_line},
     config::{Config, StreamUsage},
     control::{FromProxy, encode},
@@ -56,7 +57,7 @@ const PORT_ATTEMPTS: usize = 16;
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     keep_payloads_out_of_panics();
     let mut control = UnixStream::from(take_fd(args.control_fd));
-    match Prepared::new(&args) {
+    match log::start().and_then(|()| Prepared::new(&args)) {
         Ok(prepared) => prepared.serve(control, args),
         Err(error) => {
             let line = encode(&FromProxy::Failed {
