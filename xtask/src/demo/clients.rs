@@ -42,16 +42,13 @@ impl Clients {
     /// The clients that [`ensure`] installed.
     ///
     /// # Errors
-    /// When there is no Node any more, or its client cannot be put in its place.
+    /// When there is no Node any more.
     pub(crate) fn installed(workspace: &Workspace) -> Result<Self> {
-        let scripts = scripts(workspace);
-        let node_client = node_directory(workspace).join(NODE_CLIENT);
-        copy(&scripts.join(NODE_CLIENT), &node_client)?;
         Ok(Self {
+            scripts: scripts(workspace),
             python: venv(workspace).join("bin/python"),
             node: on_path("node").context("node is not on PATH any more")?,
-            node_client,
-            scripts,
+            node_client: node_directory(workspace).join(NODE_CLIENT),
         })
     }
 
@@ -133,11 +130,12 @@ fn ensure_node(workspace: &Workspace, steps: &Steps) -> Result<()> {
     for manifest in NODE_MANIFESTS {
         wanted.push_str(&read(&scripts.join(manifest))?);
     }
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    copy(&scripts.join(NODE_CLIENT), &directory.join(NODE_CLIENT))?;
     if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == wanted) {
         return Ok(());
     }
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
     for manifest in NODE_MANIFESTS {
         copy(&scripts.join(manifest), &directory.join(manifest))?;
     }

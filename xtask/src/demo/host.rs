@@ -39,7 +39,8 @@ impl Host {
     pub(crate) fn create(workspace: &Workspace, name: &'static str) -> Result<Self> {
         let mut unshare = workspace.command("unshare");
         unshare
-            .args(["--net", "--mount", "--", "cat"])
+            .args(["--net", "--mount", "--propagation", "unchanged"])
+            .args(["--", "cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let holder = own_group(&mut unshare)
@@ -51,6 +52,7 @@ impl Host {
             root: workspace.root().to_path_buf(),
         };
         host.await_namespaces()?;
+        host.part_mounts()?;
         Ok(host)
     }
 
@@ -71,6 +73,27 @@ impl Host {
                  a container has when it is started with --privileged",
                 self.name
             );
+        }
+        Ok(())
+    }
+
+    /// Keeps what is mounted here from showing anywhere else. `unshare` would do it by itself, but
+    /// fails in a chroot, whose root is no mount: entering the mounts alone leads to the root of
+    /// all of them.
+    fn part_mounts(&self) -> Result<()> {
+        let mut part = Command::new("nsenter");
+        part.arg("--target").arg(self.pid().to_string()).args([
+            "--mount",
+            "--",
+            "mount",
+            "--make-rprivate",
+            "/",
+        ]);
+        let status = part
+            .status()
+            .with_context(|| format!("cannot start `{}`", shown(&part)))?;
+        if !status.success() {
+            bail!("`{}` failed ({status})", shown(&part));
         }
         Ok(())
     }
