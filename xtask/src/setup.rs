@@ -2,7 +2,7 @@
 //!
 //! Every verb calls [`ensure`] with its purpose. What a working command already provides is left
 //! alone, wherever it came from; what is missing is named with its reason and installed with
-//! Debian's apt-get or rustup. Nothing is ever removed.
+//! Debian's apt-get or rustup, and the SDKs of the demo with pip and npm. Nothing is ever removed.
 
 mod crates;
 mod packages;
@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 ///
 /// Each verb does this for itself; run it alone to be ready for working offline. It says what it
 /// installs and why, uses apt-get (as root, or through sudo) and rustup, builds bpf-linker in
-/// target/tools, and is silent when there is nothing to do.
+/// target/tools, puts the demo's clients in target/demo, and is silent when there is nothing to do.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to prepare for.
