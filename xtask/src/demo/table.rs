@@ -206,6 +206,8 @@ impl Paint {
     fn of(self, text: &str, tone: Tone) -> String {
         let code = match (self, tone) {
             (Self::Plain, _) | (_, Tone::Usual) => return text.to_owned(),
+            // Or the spaces at the end of a line could not be trimmed.
+            _ if text.is_empty() => return String::new(),
             (Self::Coloured, Tone::Faint) => "2",
             (Self::Coloured, Tone::Good) => "32",
             (Self::Coloured, Tone::Bad) => "1;31",
