@@ -94,6 +94,15 @@ impl Inspector {
             .is_some_and(|response| response.has_content)
     }
 
+    /// Whether the response has said its last word: the event that ends a
+    /// stream. Clients may leave then without waiting for the end of the body.
+    #[must_use]
+    pub fn has_seen_end(&self) -> bool {
+        self.response
+            .as_ref()
+            .is_some_and(|response| response.reading.has_ended)
+    }
+
     /// What was seen.
     #[must_use]
     pub fn finish(mut self, ending: Ending) -> Observation {

@@ -209,6 +209,10 @@ impl Exchange {
     pub fn finish(mut self, outcome: Outcome) {
         let (kind, error) = match outcome {
             Outcome::Complete => (OutcomeKind::Complete, None),
+            // It had all it wanted.
+            Outcome::ClientGone if self.inspector.as_ref().is_some_and(Inspector::has_seen_end) => {
+                (OutcomeKind::Complete, None)
+            }
             Outcome::ClientGone => (OutcomeKind::ClientGone, Some("client disconnected".into())),
             Outcome::UpstreamGone(error) => (OutcomeKind::UpstreamGone, Some(error)),
             Outcome::Refused { reason, error } => {

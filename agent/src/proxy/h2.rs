@@ -431,8 +431,10 @@ async fn answer(
     observe(shared, |exchange| {
         exchange.response_head(parts.status.as_u16(), content_type, content_encoding);
     });
+    let length: Option<u64> =
+        text(&parts.headers, &header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
     let filter = (rule.load(Ordering::Relaxed)
-        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && length.is_none()
         && tap::filters_response(content_type, content_encoding))
     .then(Filtered::begin);
     let ends = body.is_end_stream();
@@ -443,12 +445,16 @@ async fn answer(
     if ends {
         return Ok(());
     }
+    let mut left = length;
     let pumped = pump(&mut body, &mut to_client, filter, |data| {
+        left = left.map(|left| left.saturating_sub(data.len() as u64));
         observe(shared, |exchange| exchange.response_body(data));
     })
     .await;
     match pumped {
         Ok(()) => Ok(()),
+        // It has the whole body, and did not wait for the frame that says so.
+        Err(Stopped::Receiver(_)) if left == Some(0) => Ok(()),
         Err(Stopped::Receiver(error)) => Err(Gone::Client(code(&error))),
         Err(Stopped::Sender(error)) => {
             to_client.send_reset(error.reason().unwrap_or(Code::INTERNAL_ERROR));

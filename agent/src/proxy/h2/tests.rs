@@ -225,6 +225,50 @@ async fn a_reset_by_either_end_reaches_the_other_with_its_code() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_with_all_it_wanted_is_not_gone() {
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let (sender, mut accepted) = tokio::sync::mpsc::channel(4);
+        let mut server_task = JoinSet::new();
+        server_task.spawn(async move {
+            while let Some(Ok(pair)) = server.accept().await {
+                sender.send(pair).await.unwrap();
+            }
+        });
+        let document = (("content-length", "4"), "done", "/v1/models");
+        let stream = (
+            ("content-type", "text/event-stream"),
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+            "/v1/messages",
+        );
+        for ((name, value), said, path) in [document, stream] {
+            let (response, mut asking) = requests.send_request(request(path), true).unwrap();
+            let (_request, mut respond) = accepted.recv().await.unwrap();
+            let head = Response::builder().header(name, value).body(()).unwrap();
+            let mut sending = respond.send_response(head, false).unwrap();
+            sending
+                .send_data(Bytes::from_static(said.as_bytes()), false)
+                .unwrap();
+            let mut body = response.await.unwrap().into_body();
+            let got = poll_fn(|context| body.poll_data(context))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(got, said);
+            asking.send_reset(Code::CANCEL);
+            drop(body);
+            poll_fn(|context| sending.poll_reset(context))
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    let outcomes: Vec<_> = records.iter().map(|record| record.outcome).collect();
+    assert_eq!(outcomes, [OutcomeKind::Complete; 2]);
+    assert!(records.iter().all(|record| record.error.is_none()));
+}
+
+#[tokio::test]
 async fn streams_do_not_wait_for_each_other() {
     let records = between(|requests, mut server| async move {
         let mut requests = requests.ready().await.unwrap();
