@@ -12,7 +12,8 @@
 //!   [`provider`]; [`server`] is for what the emulator does not speak.
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
-//!   and direct, so that both can be compared. [`metrics`] asks weir itself.
+//!   and direct, so that both can be compared. [`raw`] says bytes that curl would not.
+//!   [`metrics`] asks weir itself.
 //! - [`exec`] is `weir exec` where only the command matters, on this machine's
 //!   own network; [`remains`] says whether a run left anything behind,
 //!   [`terminal`] has keys to press.
@@ -26,6 +27,7 @@ pub mod namespace;
 pub mod output;
 pub mod processes;
 pub mod provider;
+pub mod raw;
 pub mod remains;
 pub mod run;
 pub mod server;

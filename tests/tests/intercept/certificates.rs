@@ -95,6 +95,25 @@ fn weirs_own_authority_is_not_trusted_upstream() -> Result<()> {
 }
 
 #[test]
+fn an_application_that_does_not_trust_weir_is_recorded_as_such() -> Result<()> {
+    let world = World::new()?;
+    let transfers = Http::ALL.map(|http| {
+        let call = Call::new(Surface::Chat, Mode::Plain, http, "distrust");
+        // As one that has roots of its own and takes no others.
+        call.transfer().trusting(&world.ca())
+    });
+    let batch = Batch::new(&world, "distrust", &transfers)?;
+    let (answers, ended) = batch.through(world.weir())?;
+    for answer in &answers {
+        // CURLE_PEER_FAILED_VERIFICATION
+        ensure!(answer.exit == 60, "{answer:?}");
+    }
+    ended.all_are(2, Decision::Refuse, Reason::ClientRefusedCertificate)?;
+    ensure!(world.emulator.ledger().is_empty());
+    Ok(())
+}
+
+#[test]
 fn an_upstream_that_asks_for_a_client_certificate_is_left_to_the_application() -> Result<()> {
     let ca = Ca::generate()?;
     let identity = ca.client_identity("application")?;
