@@ -23,6 +23,10 @@ const PROXY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long what was killed may take to be gone.
 const KILLED_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long a guard gets to claim its run before others do. It waits for nothing
+/// else, and needs a millisecond.
+const GUARD_HEAD_START: Duration = Duration::from_millis(300);
+
 /// The cgroup of the command and all it starts.
 pub(super) const APP: &str = "app";
 /// The cgroup of the proxy.
@@ -107,11 +111,24 @@ pub(super) fn sweep() {
     let Ok(entries) = fs::read_dir(runtime_root()) else {
         return;
     };
-    for entry in entries.flatten() {
+    let over: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        // A claim that is dropped at once takes nothing from anybody.
+        .filter(|entry| {
+            matches!(
+                Claim::take(&entry.path(), Patience::Try),
+                Ok(Some(_)) | Err(_)
+            )
+        })
+        .collect();
+    if over.is_empty() {
+        return;
+    }
+    // One that was killed just now has a guard about to do this.
+    std::thread::sleep(GUARD_HEAD_START);
+    for entry in over {
         let name = entry.file_name();
-        if !name.to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
         let name = name.to_string_lossy();
         match clear(&entry.path(), Patience::Try) {
             Ok(Outcome::NothingToDo) => {}
