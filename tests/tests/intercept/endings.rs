@@ -76,6 +76,7 @@ fn killed(surface: Surface, http: Http) -> Result<()> {
 
 /// Both versions of HTTP with a fault, through weir and direct.
 struct Failed {
+    fault: &'static str,
     world: World,
     calls: Vec<Call>,
     through: Vec<Answer>,
@@ -84,7 +85,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn with(fault: &str, modes: &[Mode]) -> Result<Self> {
+    fn with(fault: &'static str, modes: &[Mode]) -> Result<Self> {
         let world = World::new()?;
         let mut calls = Vec::new();
         for surface in Surface::ALL {
@@ -112,6 +113,7 @@ impl Failed {
         let direct = Batch::new(&world, "direct", &transfers)?.direct(&world)?;
         ended.all_are(calls.len(), Decision::Intercept, Reason::CatalogueHost)?;
         Ok(Self {
+            fault,
             world,
             calls,
             through,
@@ -133,8 +135,12 @@ impl Failed {
                 through.exit,
                 direct.exit
             );
+            // A reset destroys what is on its way, here more and there less.
+            let is_cut = self.fault == "reset-mid-stream"
+                && (through.body.starts_with(&direct.body)
+                    || direct.body.starts_with(&through.body));
             ensure!(
-                through.body == direct.body,
+                through.body == direct.body || is_cut,
                 "{call:?}: {} is not {}",
                 through.text(),
                 direct.text()
