@@ -1,9 +1,10 @@
 //! `cargo xtask`: the verbs of a developer's day, one file each.
 //!
-//! Owns how weir is set up, built, checked, tested and shown on a machine. It refuses to depend on
-//! any weir crate, so that it still runs when none of them compiles; what it needs to know about
-//! them (package names, the place of the eBPF object) is in [`workspace`].
+//! Owns how weir is set up, built, checked, tested, shown and measured on a machine. It refuses to
+//! depend on any weir crate, so that it still runs when none of them compiles; what it needs to
+//! know about them (package names, the place of the eBPF object) is in [`workspace`].
 
+mod bench;
 mod build;
 mod check;
 mod command;
@@ -22,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// Sets up, builds, checks, tests and shows weir.
+/// Sets up, builds, checks, tests, shows and measures weir.
 ///
 /// Every verb first sets up what it needs on this machine, says what it installs and why, and is
 /// silent about what is already there. Once set up, everything works offline.
@@ -40,6 +41,7 @@ enum Verb {
     Check(check::Args),
     Test(test::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +62,6 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Check(args) => check::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
         Verb::Demo(args) => demo::run(&workspace, &args),
+        Verb::Bench(args) => bench::run(&workspace, &args),
     }
 }

@@ -70,7 +70,7 @@ const IP: Tool = Tool {
 };
 const NAMESPACES: Tool = Tool {
     name: "nsenter with setpriv",
-    why: "processes in the hosts of the demo",
+    why: "processes in the hosts of the tests and the demo",
     packages: &["util-linux", "mount"],
     works: || {
         ["nsenter", "setpriv", "unshare", "mount"]
@@ -84,6 +84,12 @@ const CURL: Tool = Tool {
     packages: &["curl", "ca-certificates"],
     works: || on_path("curl").is_some(),
 };
+const PYTHON_ALONE: Tool = Tool {
+    name: "python3",
+    why: "clients of the tests, which say what curl would not",
+    packages: &["python3"],
+    works: || on_path("python3").is_some(),
+};
 const BPFTOOL: Tool = Tool {
     name: "bpftool",
     why: "what the kernel holds, seen by someone other than weir",
@@ -91,6 +97,12 @@ const BPFTOOL: Tool = Tool {
     works: || on_path("bpftool").is_some(),
 };
 const PYTHON: Tool = Tool {
+    name: "python3",
+    why: "clients of the tests that make system calls one by one",
+    packages: &["python3"],
+    works: || succeeds("python3", &["-c", "import socket, ssl"]),
+};
+const PYTHON_WITH_VENV: Tool = Tool {
     name: "python3 with venv",
     why: "the providers' Python SDKs",
     packages: &["python3", "python3-venv"],
@@ -112,8 +124,16 @@ const NPM: Tool = Tool {
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
-        const TEST: &[Tool] = &[C_COMPILER, IP, CURL, BPFTOOL];
-        const DEMO: &[Tool] = &[C_COMPILER, IP, NAMESPACES, CURL, PYTHON, NODE, NPM];
+        const TEST: &[Tool] = &[C_COMPILER, IP, CURL, PYTHON_ALONE, BPFTOOL];
+        const DEMO: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            CURL,
+            PYTHON_WITH_VENV,
+            NODE,
+            NPM,
+        ];
         match self {
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,

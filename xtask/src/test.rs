@@ -27,7 +27,7 @@ use crate::test::report::{Counts, Outcome, Report, Suite};
 use crate::workspace::Workspace;
 
 /// The feature behind which tests need root, cgroup2 and BPF.
-const PRIVILEGED: &str = "privileged";
+pub(crate) const PRIVILEGED: &str = "privileged";
 /// What a test program may want from the caller's environment: sudo clears it.
 const KEPT_VARIABLES: [&str; 4] = ["PATH", "RUST_BACKTRACE", "RUST_LOG", "CARGO"];
 
@@ -173,7 +173,7 @@ fn build_programs(
 }
 
 /// The name and path in one of cargo's messages, if it announces a program.
-fn built_program(message: &str) -> Option<(String, PathBuf)> {
+pub(crate) fn built_program(message: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(message).ok()?;
     let executable = message["executable"].as_str()?;
     let name = message["target"]["name"].as_str()?;
