@@ -96,12 +96,6 @@ const BPFTOOL: Tool = Tool {
     packages: &["bpftool"],
     works: || on_path("bpftool").is_some(),
 };
-const PYTHON: Tool = Tool {
-    name: "python3",
-    why: "clients of the tests that make system calls one by one",
-    packages: &["python3"],
-    works: || succeeds("python3", &["-c", "import socket, ssl"]),
-};
 const PYTHON_WITH_VENV: Tool = Tool {
     name: "python3 with venv",
     why: "the providers' Python SDKs",
@@ -124,7 +118,7 @@ const NPM: Tool = Tool {
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
-        const TEST: &[Tool] = &[C_COMPILER, IP, CURL, PYTHON_ALONE, BPFTOOL];
+        const TEST: &[Tool] = &[C_COMPILER, IP, NAMESPACES, CURL, PYTHON_ALONE, BPFTOOL];
         const DEMO: &[Tool] = &[
             C_COMPILER,
             IP,

@@ -1,0 +1,109 @@
+//! `cargo xtask bench`: how much later things are through weir.
+//!
+//! Builds everything optimised and runs one benchmark as root. Figures depend on the machine and
+//! on what else it does: a benchmark prints them and fails only if it could not measure.
+
+use std::env;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::build::{self, HostProfile};
+use crate::command::shown;
+use crate::privilege::Privilege;
+use crate::setup::route::RouteChoice;
+use crate::setup::{self, Purpose};
+use crate::step::Steps;
+use crate::test::{PRIVILEGED, built_program};
+use crate::workspace::Workspace;
+
+/// The package of the benchmarks.
+const PACKAGE: &str = "weir-tests";
+/// What a benchmark wants from the caller's environment: sudo clears it.
+const KEPT_VARIABLES: [&str; 3] = ["PATH", "RUST_BACKTRACE", "RUST_LOG"];
+
+/// Measures what weir costs, beside the same without it.
+///
+/// Builds `weir` and the benchmark optimised, and runs it in network namespaces of its own, as root
+/// or through sudo. Nothing else should be busy on the machine meanwhile.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = Benchmark::Stream)]
+    benchmark: Benchmark,
+    #[command(flatten)]
+    route: RouteChoice,
+}
+
+/// A benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    /// How much later the events of a stream arrive.
+    Stream,
+}
+
+impl Benchmark {
+    /// The name of its target.
+    fn target(self) -> &'static str {
+        match self {
+            Self::Stream => "stream_delay",
+        }
+    }
+}
+
+/// The verb.
+///
+/// # Errors
+/// When set-up or a build fails, or nothing could be measured.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let privilege = Privilege::detect();
+    if privilege == Privilege::None {
+        bail!("benchmarks need root, and there is no sudo: run `cargo xtask bench` as root");
+    }
+    let toolchain = setup::ensure(workspace, &[Purpose::Test], args.route)?;
+    let steps = Steps::new("bench", workspace.tools().join("log"));
+    build::object(workspace, &steps, &toolchain)?;
+    build::host(workspace, &steps, HostProfile::Release)?;
+
+    let target = args.benchmark.target();
+    let features = format!("{PACKAGE}/{PRIVILEGED}");
+    let mut build = workspace.cargo(["bench", "--no-run", "--package", PACKAGE]);
+    build.args(["--features", &features, "--bench", target]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    steps.note(&format!("benchmark {target}"));
+    let output = build
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", shown(&build)))?;
+    if !output.status.success() {
+        bail!("`{}` failed ({})", shown(&build), output.status);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let (_, program) = messages
+        .lines()
+        .filter_map(built_program)
+        .find(|(name, _)| name == target)
+        .with_context(|| format!("cargo did not build the benchmark {target}"))?;
+
+    let kept: Vec<(&str, String)> = KEPT_VARIABLES
+        .iter()
+        .filter_map(|name| Some((*name, env::var(name).ok()?)))
+        .collect();
+    let variables: Vec<(&str, &str)> = kept
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let words = privilege
+        .words(&variables, &program.to_string_lossy())
+        .context("there is no way to root from here")?;
+    let mut command = workspace.command_in(workspace.root(), &words);
+    steps.note("measuring takes about a minute");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", shown(&command)))?;
+    if !status.success() {
+        bail!("the benchmark could not measure ({status})");
+    }
+    Ok(())
+}
