@@ -155,6 +155,31 @@ impl Call {
         self
     }
 
+    /// The request's body.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        self.members.clone().into()
+    }
+
+    /// The request's headers, credentials among them.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let credentials: &[(&str, &str)] = match self.surface {
+            Surface::Chat | Surface::Responses => &[("Authorization", "Bearer sk-test-0123456789")],
+            Surface::Messages => &[
+                ("x-api-key", "sk-ant-test-0123456789"),
+                ("anthropic-version", "2023-06-01"),
+            ],
+        };
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        [("Content-Type", "application/json")]
+            .into_iter()
+            .chain(credentials.iter().copied())
+            .chain(own)
+    }
+
     /// The call as curl makes it.
     #[must_use]
     pub fn transfer(&self) -> Transfer {
@@ -170,17 +195,9 @@ impl Call {
             self.surface.host(),
             self.surface.path()
         );
-        let transfer = Transfer::at(&url, address, self.http).json(&self.members.clone().into());
-        let transfer = match self.surface {
-            Surface::Chat | Surface::Responses => {
-                transfer.header("Authorization", "Bearer sk-test-0123456789")
-            }
-            Surface::Messages => transfer
-                .header("x-api-key", "sk-ant-test-0123456789")
-                .header("anthropic-version", "2023-06-01"),
-        };
-        self.headers
-            .iter()
+        let transfer =
+            Transfer::at(&url, address, self.http).set("data-raw", &self.body().to_string());
+        self.headers()
             .fold(transfer, |it, (name, value)| it.header(name, value))
     }
 }

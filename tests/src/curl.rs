@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::run::{Ended, Weir};
 use crate::world::{PROVIDER, PROVIDER_H2, World};
@@ -81,13 +80,6 @@ impl Transfer {
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {
         self.set("header", &format!("{name}: {value}"))
-    }
-
-    /// Posts a JSON body.
-    #[must_use]
-    pub fn json(self, body: &Value) -> Self {
-        self.header("Content-Type", "application/json")
-            .set("data-raw", &body.to_string())
     }
 
     /// Trusts the CA in this file, and no other.

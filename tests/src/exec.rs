@@ -265,7 +265,11 @@ impl Finished {
     }
 }
 
-fn binary() -> Result<PathBuf> {
+/// The `weir` that was built beside this program.
+///
+/// # Errors
+/// It is not built.
+pub fn binary() -> Result<PathBuf> {
     // target/debug/deps/exec-… beside target/debug/weir
     let test = std::env::current_exe()?;
     let weir = test

@@ -71,6 +71,17 @@ impl Output {
         }
     }
 
+    /// Waits for the rest of a line, after what was waited for before.
+    ///
+    /// # Errors
+    /// The stream ended first, or it took too long.
+    pub fn line(&mut self) -> Result<String> {
+        let from = self.matched;
+        self.wait_for("\n")?;
+        let line = self.seen.get(from..self.matched).unwrap_or_default();
+        Ok(String::from_utf8_lossy(line).into_owned())
+    }
+
     /// Waits for the end and gives everything, what was waited for included.
     ///
     /// # Errors
