@@ -64,8 +64,12 @@ fn in_a_cgroup_namespace() -> Result<()> {
 fn within_itself() -> Result<()> {
     let outer = Exec::new()?;
     let (inner, _mark) = Exec::new()?.into_command(&["sh", "-c", "exit 6"]);
-    let program = inner.get_program().to_string_lossy().into_owned();
-    let run = outer.run(&[&program, "exec", "--", "sh", "-c", "exit 6"])?;
+    let words: Vec<_> = std::iter::once(inner.get_program())
+        .chain(inner.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let run = outer.run(&words)?;
     assert_eq!(run.code(), 6, "{run:?}");
     Ok(())
 }
