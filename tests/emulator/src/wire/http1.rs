@@ -170,8 +170,8 @@ impl Connection {
             if self.body.is_complete() {
                 return Ok(None);
             }
-            if self.continue_owed {
-                self.continue_owed = false;
+            // Behind a final head it would be taken for a part of the answer.
+            if std::mem::take(&mut self.continue_owed) && self.reply == ReplyState::Pending {
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             }
             if self.fill().await? == 0 {

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Response, StatusCode, Version, header};
 
 use super::fields::Fields;
 use super::{BodyError, Framing, Gone, Head, Origin, Request};
@@ -25,6 +25,7 @@ pub(crate) struct Stream {
     body: RecvStream,
     /// `Expect: 100-continue` was asked and not yet answered.
     continue_owed: bool,
+    method: Method,
     trailers: HeaderMap,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
@@ -47,6 +48,7 @@ pub(crate) fn open(
         .headers
         .get(header::EXPECT)
         .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let method = parts.method.clone();
     let request = Request {
         protocol: parts
             .extensions
@@ -63,6 +65,7 @@ pub(crate) fn open(
     let stream = Stream {
         body,
         continue_owed,
+        method,
         trailers: HeaderMap::new(),
         respond,
         send: None,
@@ -119,11 +122,13 @@ impl Stream {
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, bytes.into());
         }
+        // The answer to HEAD ends with its head (RFC 9110, section 9.3.2).
+        let bodiless = self.method == Method::HEAD;
         let send = self
             .respond
-            .send_response(response, false)
+            .send_response(response, bodiless)
             .map_err(|error| gone(&error))?;
-        self.send = Some(send);
+        self.send = Some(send).filter(|_| !bodiless);
         Ok(())
     }
 

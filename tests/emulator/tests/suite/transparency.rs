@@ -127,6 +127,34 @@ async fn interim_responses_come_before_the_final_one() {
 }
 
 #[tokio::test]
+async fn no_interim_response_follows_the_final_head() {
+    let emulator = emulator().await;
+    let mut socket = dial(&emulator).await;
+    let head = "POST /emulator/reflect HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\
+        Content-Length: 4\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    let answer = read_until(&mut socket, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    socket.write_all(b"body").await.expect("sent");
+    assert_eq!(
+        read_until(&mut socket, "0\r\n\r\n").await,
+        "4\r\nbody\r\n0\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn the_answer_to_head_is_its_head() {
+    let emulator = emulator().await;
+    for http in BOTH {
+        let mut request = get("/emulator/download?bytes=1000", &[]);
+        *request.method_mut() = http::Method::HEAD;
+        let reply = call(&emulator, http, request).await;
+        assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
+        assert_eq!(reply.headers["content-length"], "1000");
+    }
+}
+
+#[tokio::test]
 async fn an_expectation_is_met_before_the_body_or_refused_without_it() {
     let emulator = emulator().await;
     let head = |path: &str| {
