@@ -36,27 +36,36 @@ impl Machine {
     }
 
     /// Fails if anything is left of the run whose supervisor was `pid`, and
-    /// whose processes carry `mark` in their environment.
+    /// whose processes carry `mark` in their environment, programs included.
     ///
     /// # Errors
     /// Names what is left.
     pub fn is_as_before(&self, pid: u32, mark: &str) -> Result<()> {
-        let name = format!("weir-exec-{pid}");
-        eventually(&format!("no process carries {mark}"), || {
-            with_environment(mark).is_empty()
-        })
-        .with_context(|| format!("left: {:?}", with_environment(mark)))?;
-        let cgroup = own_cgroup().context("these suites need cgroup v2")?;
-        eventually(&format!("the cgroup {name} is gone"), || {
-            cgroup.child(&name).is_err()
-        })?;
-        eventually(&format!("the directory /run/{name} is gone"), || {
-            !Path::new("/run").join(&name).exists()
-        })?;
+        nothing_of(pid, mark)?;
         eventually("weir's programs are unloaded", || {
             programs().is_ok_and(|count| count <= self.programs)
         })
     }
+}
+
+/// Fails if anything is left of that run which bears its name: processes, its
+/// cgroup (and with it what is attached there), its directory.
+///
+/// # Errors
+/// Names what is left.
+pub fn nothing_of(pid: u32, mark: &str) -> Result<()> {
+    let name = format!("weir-exec-{pid}");
+    eventually(&format!("no process carries {mark}"), || {
+        with_environment(mark).is_empty()
+    })
+    .with_context(|| format!("left: {:?}", with_environment(mark)))?;
+    let cgroup = own_cgroup().context("these suites need cgroup v2")?;
+    eventually(&format!("the cgroup {name} is gone"), || {
+        cgroup.child(&name).is_err()
+    })?;
+    eventually(&format!("the directory /run/{name} is gone"), || {
+        !Path::new("/run").join(&name).exists()
+    })
 }
 
 fn programs() -> Result<usize> {

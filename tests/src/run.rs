@@ -18,6 +18,7 @@ use weir::meter::record::Record;
 use crate::exec::Exec;
 use crate::output::{Output, eventually};
 use crate::processes::{Seen, with_environment};
+use crate::remains;
 use crate::world::World;
 
 /// Where metrics and health are served in the application's namespace.
@@ -173,7 +174,7 @@ impl Running {
     /// Closes the command's input, waits for the end and reads the report.
     ///
     /// # Errors
-    /// It does not end, or without a report.
+    /// It does not end, or without a report, or something of it is left.
     pub fn finish(self) -> Result<Ended> {
         let path = self.report.clone();
         let outcome = self.finish_unreported()?;
@@ -188,7 +189,7 @@ impl Running {
     /// is lost.
     ///
     /// # Errors
-    /// It does not end.
+    /// It does not end, or something of it is left.
     pub fn finish_unreported(mut self) -> Result<CommandOutcome> {
         self.input = None;
         let mut status = None;
@@ -197,6 +198,7 @@ impl Running {
             status.is_some()
         })
         .with_context(|| format!("there are {:?}", with_environment(&self.mark)))?;
+        remains::nothing_of(self.child.id(), &self.mark)?;
         Ok(CommandOutcome {
             status: status.context("it has ended")?,
             stdout: self.stdout.everything()?,

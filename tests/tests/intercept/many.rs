@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use weir::meter::reason::{Decision, Reason};
 use weir_tests::output::eventually;
 use weir_tests::server::Server;
@@ -38,7 +39,8 @@ def client(thread):
 running = [threading.Thread(target=client, args=[it]) for it in range(threads)]
 for thread in running: thread.start()
 for thread in running: thread.join()
-print(len(failures), "failures:", failures[:5])
+print(len(failures), "failures:", failures[:5], flush=True)
+sys.stdin.read()
 "#;
 
 #[test]
@@ -64,8 +66,13 @@ fn each_of_many_connections_reaches_its_own_origin_and_nothing_stays() -> Result
         CONNECTIONS.to_string(),
     ];
     command.extend(addresses.iter().map(|address| address.ip().to_string()));
-    let ended = world.weir().run(&command)?.succeeded()?;
-    assert_eq!(ended.text(), "0 failures: []\n");
+    let mut running = world.weir().start(&command)?;
+    assert_eq!(running.stdout.line()?, "0 failures: []\n");
+    // While the programs are still there.
+    eventually("no handshake is left in the kernel's map", || {
+        handshakes().is_ok_and(|left| left == 0)
+    })?;
+    let ended = running.finish()?.succeeded()?;
     ended.all_are(CONNECTIONS, Decision::Splice, Reason::NotTlsOrHttp)?;
 
     let mut by_origin = BTreeMap::<String, usize>::new();
@@ -91,6 +98,19 @@ fn each_of_many_connections_reaches_its_own_origin_and_nothing_stays() -> Result
             table.is_ok_and(|table| table.is_ok_and(|table| open_connections(&table) == 0))
         },
     )
+}
+
+/// Handshakes that the kernel remembers, in the maps of all runs there are:
+/// those of others come and go within microseconds.
+fn handshakes() -> Result<usize> {
+    let dump = Command::new("bpftool")
+        .args(["map", "dump", "name", weir_common::map::HANDSHAKE])
+        .output()
+        .context("install bpftool: the kernel is asked by someone other than weir")?;
+    ensure!(dump.status.success(), "{dump:?}");
+    let dump = String::from_utf8(dump.stdout)?;
+    // With BTF a list of elements, and as many keys.
+    Ok(dump.matches("\"key\"").count())
 }
 
 /// Lines of `/proc/net/tcp` whose state is not TIME_WAIT, which is the memory
