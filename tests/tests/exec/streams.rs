@@ -52,8 +52,10 @@ const SELF_PORTRAIT: &str = "
 #[test]
 fn the_command_inherits_what_it_would_without_weir() -> Result<()> {
     // One shell runs both, so that both have the same parent, session and group.
-    let mut direct = Command::new("sh");
-    direct.args(["-c", SELF_PORTRAIT]).current_dir("/usr");
+    let mut direct = Command::new("env");
+    direct
+        .args(["--default-signal", "sh", "-c", SELF_PORTRAIT])
+        .current_dir("/usr");
     let direct = String::from_utf8(direct.output()?.stdout)?;
 
     let run = Exec::within(&["env", "--chdir=/usr"])?.run(&["sh", "-c", SELF_PORTRAIT])?;
@@ -69,7 +71,10 @@ fn the_command_inherits_what_it_would_without_weir() -> Result<()> {
 #[test]
 fn what_was_ignored_stays_ignored() -> Result<()> {
     let look = ["grep", "SigIgn", "/proc/self/status"];
-    let direct = Command::new("nohup").args(look).output()?;
+    let direct = Command::new("env")
+        .args(["--default-signal", "nohup"])
+        .args(look)
+        .output()?;
     let run = Exec::within(&["nohup"])?.run(&look)?;
     assert_eq!(run.text()?, String::from_utf8(direct.stdout)?);
     // SIGHUP is 1, the lowest bit.
