@@ -117,7 +117,7 @@ impl<'world> Weir<'world> {
     }
 }
 
-/// A run under way. Dropping it ends it at once.
+/// A run under way. Dropping it kills weir, and waits for its guard.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -209,12 +209,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing of a test that failed may run on.
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // The guard ends the command and clears away the rest.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+        if remains::nothing_of(self.child.id(), &self.mark).is_err() {
             for process in with_environment(&self.mark) {
                 let _gone = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
             }
-            let _reaped = self.child.wait();
         }
     }
 }
