@@ -94,6 +94,8 @@ impl Proxy {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                // Before accepting, so that a flood does not pile up what has ended.
+                Some(_) = connections.join_next() => {}
                 accepted = accept_any(&listeners) => match accepted {
                     Ok(tcp) => self.admit(tcp, &permits, &mut connections),
                     Err(error) => {
@@ -101,7 +103,6 @@ impl Proxy {
                         tokio::time::sleep(ACCEPT_RETRY).await;
                     }
                 },
-                Some(_) = connections.join_next() => {}
             }
         }
         drop(listeners);

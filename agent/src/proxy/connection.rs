@@ -11,7 +11,11 @@ use std::{
 
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -117,18 +121,21 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
 impl Accepted {
     /// Reads until there is a plan.
     async fn plan(&mut self) -> io::Result<Plan> {
+        let mut deadline = None;
         loop {
             match decide(sniff(&self.first), &self.proxy.catalogue) {
                 Plan::Wait => {}
                 Plan::ReadHead => return self.plan_cleartext().await,
-                plan @ (Plan::InterceptTls { .. } | Plan::Splice { .. }) => return Ok(plan),
+                plan @ (Plan::InterceptTls { .. }
+                | Plan::Cleartext { .. }
+                | Plan::Splice { .. }) => return Ok(plan),
             }
-            let wait = if self.first.is_empty() {
-                SILENCE_WAIT
+            let until = if self.first.is_empty() {
+                Instant::now() + SILENCE_WAIT
             } else {
-                FIRST_FLIGHT_WAIT
+                *deadline.get_or_insert_with(|| Instant::now() + FIRST_FLIGHT_WAIT)
             };
-            match tokio::time::timeout(wait, self.tcp.read_buf(&mut self.first)).await {
+            match timeout_at(until, self.tcp.read_buf(&mut self.first)).await {
                 // Only made, or half-closed before it said what it is: passed on.
                 Ok(Ok(0)) => return Ok(opaque(Reason::NotTlsOrHttp)),
                 Ok(Ok(_)) => {}
@@ -164,6 +171,7 @@ impl Accepted {
 
     /// HTTP/1 without TLS: the host is in the first head.
     async fn plan_cleartext(&mut self) -> io::Result<Plan> {
+        let deadline = Instant::now() + FIRST_FLIGHT_WAIT;
         loop {
             match h1::read_request_head(&self.first) {
                 Ok(Some(head)) => {
@@ -172,17 +180,12 @@ impl Accepted {
                         .as_deref()
                         .or_else(|| authority::of_absolute_form(&head.target))
                         .map(authority::host);
-                    return Ok(Plan::Splice {
-                        host,
-                        reason: Reason::NotInCatalogue,
-                        protocol: Protocol::H1,
-                    });
+                    return Ok(Plan::Cleartext { host });
                 }
                 Ok(None) if self.first.len() < h1::HEAD_LEN_MAX => {}
                 Ok(None) | Err(_) => return Ok(opaque(Reason::NotTlsOrHttp)),
             }
-            let read = self.tcp.read_buf(&mut self.first);
-            match tokio::time::timeout(FIRST_FLIGHT_WAIT, read).await {
+            match timeout_at(deadline, self.tcp.read_buf(&mut self.first)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0)) | Err(_) => return Ok(opaque(Reason::NotTlsOrHttp)),
                 Ok(Err(error)) => return Err(error),
@@ -199,14 +202,22 @@ impl Accepted {
             } => {
                 Box::pin(self.intercept_tls(host.into(), provider, alpn)).await;
             }
-            Plan::Splice {
-                host: Some(host),
-                protocol: Protocol::H1,
-                reason,
-            } => match self.proxy.catalogue.provider(&host).cloned() {
-                Some(provider) => self.intercept_cleartext(host.into(), provider).await,
-                None => self.splice(Some(host.into()), reason, Protocol::H1).await,
-            },
+            Plan::Cleartext { host } => {
+                let provider = host
+                    .as_deref()
+                    .and_then(|host| self.proxy.catalogue.provider(host))
+                    .cloned();
+                match (host, provider) {
+                    (Some(host), Some(provider)) => {
+                        self.intercept_cleartext(host.into(), provider).await;
+                    }
+                    (host, _) => {
+                        let reason = Reason::NotInCatalogue;
+                        self.splice(host.map(Into::into), reason, Protocol::H1)
+                            .await;
+                    }
+                }
+            }
             Plan::Splice {
                 host,
                 reason,
@@ -214,6 +225,7 @@ impl Accepted {
             } => {
                 self.splice(host.map(Into::into), reason, protocol).await;
             }
+            // `plan` goes on until there is another one.
             Plan::Wait | Plan::ReadHead => {}
         }
     }

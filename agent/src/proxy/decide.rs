@@ -22,6 +22,8 @@ pub(super) enum Plan {
     },
     /// HTTP/1 without TLS; the host is in its head.
     ReadHead,
+    /// HTTP/1 without TLS, for this host if it names one.
+    Cleartext { host: Option<String> },
     /// Forwarded as it is.
     Splice {
         host: Option<String>,
@@ -128,7 +130,9 @@ mod tests {
             let reason = match decide(sniffed, &catalogue) {
                 Plan::Splice { reason, .. } => Some(reason),
                 Plan::InterceptTls { .. } => None,
-                other @ (Plan::Wait | Plan::ReadHead) => panic!("{named}: {other:?}"),
+                other @ (Plan::Wait | Plan::ReadHead | Plan::Cleartext { .. }) => {
+                    panic!("{named}: {other:?}")
+                }
             };
             assert_eq!(reason, expected, "{named}");
         }
