@@ -11,6 +11,7 @@ mod many;
 mod metering;
 mod misdirected;
 mod ports;
+mod privacy;
 mod processes;
 mod proxy_down;
 mod splice;
