@@ -99,6 +99,26 @@ fn a_missing_capability() -> Result<()> {
     Ok(())
 }
 
+/// Where no cgroup2 is mounted weir opens the hierarchy itself; without the right
+/// to do so there is none.
+#[test]
+fn no_cgroup2() -> Result<()> {
+    let hidden = "umount --all --types cgroup2 && exec setpriv --bounding-set=-sys_admin \"$@\"";
+    let unshared = ["unshare", "--mount", "--propagation", "private"];
+    let wrapper = [&unshared[..], &["sh", "-c", hidden, "sh"]].concat();
+    let run = Exec::within(&wrapper)?.run(&["echo", "ran"])?;
+    let line = refused(&run);
+    assert!(
+        line.starts_with("no cgroup2 mount shows the cgroup"),
+        "{line}"
+    );
+    assert!(
+        line.ends_with("run in the cgroup and mount namespace of the machine"),
+        "{line}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_user_namespace() -> Result<()> {
     let run = Exec::within(&["unshare", "--user", "--map-root-user"])?.run(&["echo", "ran"])?;
