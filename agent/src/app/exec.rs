@@ -112,6 +112,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
     let directory = place::runtime_root().join(&name);
     let word = Word {
         cgroup: base.path().to_owned(),
+        id: base.id()?,
         survivors: config.capture.on_proxy_down.into(),
     };
     let _guard = Guard::start(&directory).context("cannot start the guard")?;

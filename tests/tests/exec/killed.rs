@@ -1,6 +1,8 @@
 //! SIGKILL gives no chance to clean up, and still nothing is left.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
@@ -98,6 +100,18 @@ fn what_is_left_when_the_guard_is_killed_too_goes_with_the_next_run() -> Result<
         command.cgroup.to_str()
     );
 
+    // One that sees another part of the hierarchy under the same path must leave
+    // the record to those who can find what it tells of.
+    let elsewhere = Elsewhere::make()?;
+    let move_there = format!(
+        "echo 0 > {}/cgroup.procs && exec unshare --cgroup --mount \"$@\"",
+        elsewhere.0.display()
+    );
+    let (mut other, _mark) =
+        Exec::within(&["sh", "-c", &move_there, "sh"])?.into_command(&["true"]);
+    let other = String::from_utf8(other.output()?.stderr)?;
+    assert_eq!(other, "no model calls\n");
+
     // Not by `Exec`, which would wait for the first to be gone.
     let (mut next, _mark) = Exec::new()?.into_command(&["true"]);
     let next = next.output()?;
@@ -108,6 +122,29 @@ fn what_is_left_when_the_guard_is_killed_too_goes_with_the_next_run() -> Result<
     );
     running.finish()?;
     Ok(())
+}
+
+/// A cgroup that is the root of whoever unshares the namespace in it.
+struct Elsewhere(PathBuf);
+
+impl Elsewhere {
+    fn make() -> Result<Self> {
+        let found = Command::new("findmnt")
+            .args(["--noheadings", "--first-only", "--types", "cgroup2"])
+            .args(["--output", "TARGET"])
+            .output()?;
+        let mount = String::from_utf8(found.stdout)?;
+        let name = format!("weir-test-elsewhere-{}", std::process::id());
+        let path = Path::new(mount.trim_end()).join(name);
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).expect("nobody is left in it");
+    }
 }
 
 #[test]

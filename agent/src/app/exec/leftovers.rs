@@ -43,7 +43,11 @@ pub(super) fn clear(directory: &Path, patience: Patience) -> io::Result<Outcome>
         .filter(|name| name.starts_with(PREFIX))
         .ok_or_else(|| io::Error::other("not the name of a run"))?;
     match (claim.word()?, patience) {
-        (Some(word), _) => clear_cgroups(name, &word)?,
+        (Some(word), _) => {
+            if clear_cgroups(name, &word, patience)? == Outcome::NothingToDo {
+                return Ok(Outcome::NothingToDo);
+            }
+        }
         // It is just being made, and the lock about to be taken.
         (None, Patience::Try) => return Ok(Outcome::NothingToDo),
         (None, Patience::Wait) => {}
@@ -61,16 +65,25 @@ pub(super) enum Outcome {
     Cleared,
 }
 
-fn clear_cgroups(name: &str, word: &Word) -> io::Result<()> {
+fn clear_cgroups(name: &str, word: &Word, patience: Patience) -> io::Result<Outcome> {
     let base = match hierarchy::cgroup_at(&word.cgroup) {
         Ok(base) => base,
-        // Removed with everything below it.
-        Err(error) if error.is_gone() => return Ok(()),
+        // Removed with everything below it; or, for whoever sees another part of
+        // the hierarchy than the run did, not to be found from there.
+        Err(error) if error.is_gone() => {
+            return Ok(match patience {
+                Patience::Wait => Outcome::Cleared,
+                Patience::Try => Outcome::NothingToDo,
+            });
+        }
         Err(error) => return Err(io::Error::other(error)),
     };
+    if base.id()? != word.id {
+        return Ok(Outcome::NothingToDo);
+    }
     let run = match base.child(name) {
         Ok(run) => run,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Cleared),
         Err(error) => return Err(error),
     };
     let proxy_deadline = Instant::now() + PROXY_WAIT_MAX;
@@ -94,7 +107,8 @@ fn clear_cgroups(name: &str, word: &Word) -> io::Result<()> {
         proxy.kill()?;
         proxy.wait_empty(Instant::now() + KILLED_WAIT_MAX)?;
     }
-    base.remove(name)
+    base.remove(name)?;
+    Ok(Outcome::Cleared)
 }
 
 fn optional(child: io::Result<Cgroup>) -> io::Result<Option<Cgroup>> {

@@ -45,6 +45,9 @@ pub(super) fn own_name() -> String {
 pub(super) struct Word {
     /// The cgroup below which the run's is.
     pub(super) cgroup: PathBuf,
+    /// The kernel's id of that cgroup. In another cgroup namespace the same path
+    /// is another one.
+    pub(super) id: u64,
     /// Whether its processes may go on without weir.
     pub(super) survivors: Survivors,
 }
@@ -201,6 +204,7 @@ mod tests {
     fn word() -> Word {
         Word {
             cgroup: "/a".into(),
+            id: 1,
             survivors: Survivors::End,
         }
     }
