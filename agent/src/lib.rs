@@ -22,8 +22,7 @@
 //!
 //! - `sniff`, `llm` and `meter` do no input or output and read no clock: they
 //!   are functions of bytes and values, and tested as such.
-//! - Nothing outside `sys` (and the descriptors a process is started with) is
-//!   `unsafe`; nothing outside `capture` knows aya.
+//! - Nothing outside `sys` is `unsafe`; nothing outside `capture` knows aya.
 //! - There is no switch that turns upstream verification off, and no way for
 //!   the CA's key to leave the process.
 //! - The inspector returns nothing to the relay: it cannot stall, fail or change

@@ -10,7 +10,6 @@ mod control;
 use std::{
     fs, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    os::fd::{FromRawFd, OwnedFd, RawFd},
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
@@ -36,7 +35,7 @@ use crate::{
     llm::catalogue::Catalogue,
     meter::{exchange::Meter, prices::PriceTable},
     proxy::{Forbidden, Processes, Proxy},
-    sys::privileges::drop_to,
+    sys::{privileges::drop_to, process::inherited},
     tls::{authority::Authority, downstream::Downstream, roots, upstream::Upstream},
 };
 
@@ -56,7 +55,7 @@ const PORT_ATTEMPTS: usize = 16;
 /// supervisor, which shows it.
 pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     keep_payloads_out_of_panics();
-    let mut control = UnixStream::from(take_fd(args.control_fd));
+    let mut control = UnixStream::from(inherited(args.control_fd));
     match log::start().and_then(|()| Prepared::new(&args)) {
         Ok(prepared) => prepared.serve(control, args),
         Err(error) => {
@@ -114,7 +113,7 @@ impl Prepared {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        let report_to = args.report_fd.map(take_fd);
+        let report_to = args.report_fd.map(inherited);
         let collector = runtime.block_on(self.run(control, args.live))?;
         runtime.shutdown_background();
         collector.report(args.report, report_to)?;
@@ -285,14 +284,4 @@ fn raise_descriptor_limit() -> io::Result<()> {
             maximum: hard,
         },
     )?)
-}
-
-#[expect(
-    unsafe_code,
-    reason = "descriptors arrive as numbers on the command line"
-)]
-fn take_fd(fd: RawFd) -> OwnedFd {
-    // SAFETY: the supervisor passed this descriptor to this process for this
-    // purpose, and each is taken once.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }

@@ -265,6 +265,18 @@ pub fn spawn(
 /// The lowest number that [`keep_only`] gives.
 pub const FIRST_KEPT: RawFd = 3;
 
+/// A descriptor this process was started with, by the number it was told.
+///
+/// Each is to be taken once: whoever drops it closes it.
+#[must_use]
+pub fn inherited(number: RawFd) -> OwnedFd {
+    // SAFETY: whoever started this process opened it there for this process.
+    #[expect(unsafe_code, reason = "descriptors arrive as numbers")]
+    unsafe {
+        OwnedFd::from_raw_fd(number)
+    }
+}
+
 /// Gives these descriptors the numbers from [`FIRST_KEPT`] on, without
 /// close-on-exec, and closes every other one above standard error. What owned
 /// them must not be used afterwards, nor dropped: for children only.
