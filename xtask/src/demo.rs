@@ -114,17 +114,7 @@ fn prepare(workspace: &Workspace, args: &Args) -> Result<()> {
 /// This program again, as root.
 fn as_root(workspace: &Workspace, args: &Args, privilege: Privilege) -> Result<()> {
     let program = env::current_exe().context("cannot find out which program this is")?;
-    let kept: Vec<(&str, String)> = KEPT_VARIABLES
-        .iter()
-        .filter_map(|name| Some((*name, env::var(name).ok()?)))
-        .collect();
-    let variables: Vec<(&str, &str)> = kept
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let words = privilege
-        .words(&variables, &program.to_string_lossy())
-        .context("there is no way to root from here")?;
+    let words = privilege.words(&KEPT_VARIABLES, &[], &program)?;
     let mut command = workspace.command_in(workspace.root(), &words);
     command.args(["demo", "--prepared"]);
     if args.json {

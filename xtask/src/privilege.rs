@@ -1,6 +1,10 @@
 //! Who runs xtask, and how a command becomes one of root's.
 
+use std::env;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 
 use crate::command::on_path;
 
@@ -29,36 +33,57 @@ impl Privilege {
         }
     }
 
-    /// The words of a command line that runs `program` as root with `variables` set, or nothing
-    /// where that is impossible.
-    pub(crate) fn words(self, variables: &[(&str, &str)], program: &str) -> Option<Vec<String>> {
+    /// The words of a command line that runs `program` as root.
+    ///
+    /// Of this process's environment it gets the variables named by `kept`, and `set` besides.
+    ///
+    /// # Errors
+    /// When there is no way to root.
+    pub(crate) fn words(
+        self,
+        kept: &[&str],
+        set: &[(&str, &str)],
+        program: &Path,
+    ) -> Result<Vec<String>> {
         // `env` in both cases: sudo clears the environment, and one form is one thing to test.
-        let environment = variables
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
         let mut words = match self {
             Self::Root => vec!["env".to_owned()],
             Self::Sudo => vec!["sudo".to_owned(), "env".to_owned()],
-            Self::None => return None,
+            Self::None => bail!("there is no way to root from here"),
         };
-        words.extend(environment);
-        words.push(program.to_owned());
-        Some(words)
+        let kept = kept
+            .iter()
+            .filter_map(|name| Some(format!("{name}={}", env::var(name).ok()?)));
+        words.extend(kept);
+        words.extend(set.iter().map(|(name, value)| format!("{name}={value}")));
+        words.push(program.to_string_lossy().into_owned());
+        Ok(words)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::Privilege;
 
     #[test]
     fn variables_survive_the_change_of_user() {
-        let words = |privilege: Privilege| privilege.words(&[("A", "b c")], "id");
+        let words = |privilege: Privilege| {
+            privilege.words(&["NOT_SET_ANYWHERE"], &[("A", "b c")], Path::new("id"))
+        };
         assert_eq!(words(Privilege::Root).unwrap(), ["env", "A=b c", "id"]);
         assert_eq!(
             words(Privilege::Sudo).unwrap(),
             ["sudo", "env", "A=b c", "id"]
         );
-        assert_eq!(words(Privilege::None), None);
+        assert!(words(Privilege::None).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_comes_from_here() {
+        let words = Privilege::Root.words(&["PATH"], &[], Path::new("id"));
+        let expected = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert_eq!(words.unwrap(), ["env", &expected, "id"]);
     }
 }

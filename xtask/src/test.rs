@@ -7,7 +7,6 @@ mod kernel;
 mod report;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -183,19 +182,8 @@ pub(crate) fn built_program(message: &str) -> Option<(String, PathBuf)> {
 /// `program` as root, where and with the variables that cargo gives a test.
 fn as_root(workspace: &Workspace, test: &GatedTest, program: &Path) -> Result<Command> {
     let directory = test.directory.to_string_lossy();
-    let kept: Vec<(&str, String)> = KEPT_VARIABLES
-        .iter()
-        .filter_map(|name| Some((*name, env::var(name).ok()?)))
-        .collect();
-    let mut variables: Vec<(&str, &str)> = kept
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    variables.push(("CARGO_MANIFEST_DIR", &directory));
-
-    let words = Privilege::detect()
-        .words(&variables, &program.to_string_lossy())
-        .context("there is no way to root from here")?;
+    let set = [("CARGO_MANIFEST_DIR", directory.as_ref())];
+    let words = Privilege::detect().words(&KEPT_VARIABLES, &set, program)?;
     Ok(workspace.command_in(&test.directory, &words))
 }
 

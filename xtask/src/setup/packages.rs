@@ -1,5 +1,7 @@
 //! Debian packages: installed together, never removed, the index refreshed once at most.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use crate::command::on_path;
@@ -63,7 +65,8 @@ impl Apt {
             bail!("there is no apt-get here: install what your system has in place of {list}");
         }
         let words = Privilege::detect()
-            .words(&NON_INTERACTIVE, "apt-get")
+            .words(&[], &NON_INTERACTIVE, Path::new("apt-get"))
+            .ok()
             .with_context(|| {
                 format!(
                     "installing packages needs root, and there is no sudo: run as root\n    \
