@@ -74,6 +74,38 @@ fn killed(surface: Surface, http: Http) -> Result<()> {
     Ok(())
 }
 
+/// The command ends and leaves a process in the middle of a stream; weir is not
+/// to wait for it.
+const LEAVE: &str = r#""$@" & while read -r line; do echo "$line"; done"#;
+
+#[test]
+fn a_stream_that_weir_ends_leaves_one_record() -> Result<()> {
+    for http in Http::ALL {
+        let world = World::new()?;
+        let call = Call::new(Surface::Messages, Mode::Streamed, http, "drained")
+            .header("x-emulator-tokens", "5000")
+            .header("x-emulator-gap-ms", "20");
+        let mut command: Vec<String> = ["sh", "-c", LEAVE, "-"].map(str::to_owned).into();
+        command.extend(call.transfer().words());
+        let weir = world.weir().option("--linger").option("0s");
+        let mut running = weir.start(&command)?;
+        for _ in 0..5 {
+            running.stdout.wait_for("text_delta")?;
+        }
+        // The end of its input ends the shell, and with it the command.
+        let ended = running.finish()?;
+        let record = ended.only().with_context(|| format!("{http:?}"))?;
+        ensure!(record.outcome == OutcomeKind::Aborted, "{record:?}");
+        ensure!(record.error.as_deref() == Some("aborted"), "{record:?}");
+        ensure!(record.input_tokens > Some(0), "{record:?}");
+        ensure!(
+            record.tokens_provenance == Provenance::Estimated,
+            "{record:?}"
+        );
+    }
+    Ok(())
+}
+
 /// Both versions of HTTP with a fault, through weir and direct.
 struct Failed {
     fault: &'static str,
