@@ -1,9 +1,11 @@
 //! cgroup v2 directories: a handle, and the few files of them that weir uses.
 //!
-//! Finding the one that weir runs in is [`hierarchy`]'s. No controller is ever
-//! enabled and no limit set: the cgroups here only say who is meant.
+//! Finding the one that weir runs in is [`hierarchy`]'s, its pod's is [`pod`]'s.
+//! No controller is ever enabled and no limit set: the cgroups here only say who
+//! is meant.
 
 pub mod hierarchy;
+pub mod pod;
 
 use std::fs::File;
 use std::io::{self, Read, Write};

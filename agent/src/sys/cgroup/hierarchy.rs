@@ -129,18 +129,21 @@ fn from_a_mount_of_our_own(path: &Path, proven: fn(&Cgroup) -> bool) -> io::Resu
     }
 }
 
-fn is_version2(cgroup: &Cgroup) -> bool {
+/// Whether it lies on cgroup2.
+pub(super) fn is_version2(cgroup: &Cgroup) -> bool {
     fstatfs(cgroup).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC)
 }
 
-fn is_ours(cgroup: &Cgroup) -> bool {
+/// Whether it lists this very process.
+pub(super) fn is_ours(cgroup: &Cgroup) -> bool {
     is_version2(cgroup)
         && cgroup
             .own_processes()
             .is_ok_and(|pids| pids.contains(&Pid::this()))
 }
 
-fn open_directory(at: impl std::os::fd::AsFd, path: &Path) -> io::Result<OwnedFd> {
+/// Opens a directory for reading.
+pub(super) fn open_directory(at: impl std::os::fd::AsFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat(at, path, flags, Mode::empty())?)
 }
