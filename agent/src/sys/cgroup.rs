@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 
 /// How many times a directory of processes is gone through before giving up on
 /// one that forks as fast as it is read. Reading again is only needed for
@@ -36,7 +36,21 @@ impl Cgroup {
         Self { directory, path }
     }
 
-    /// Its path as `/proc/PID/cgroup` shows it to this process.
+    /// Opens a directory on a cgroup2 mount, which is its path from then on.
+    ///
+    /// # Errors
+    /// There is none, or it is no cgroup v2.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let cgroup = Self::new(hierarchy::open_directory(CWD, path)?, path.to_owned());
+        if hierarchy::is_version2(&cgroup) {
+            Ok(cgroup)
+        } else {
+            Err(io::Error::other("not a directory of a cgroup2 mount"))
+        }
+    }
+
+    /// Its path: as `/proc/PID/cgroup` shows it to this process if it was found
+    /// there, otherwise its directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

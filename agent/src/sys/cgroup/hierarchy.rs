@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd::Pid;
@@ -93,6 +93,32 @@ fn find(path: &Path, proven: fn(&Cgroup) -> bool) -> Result<Cgroup, HierarchyErr
             },
             Ok,
         )
+}
+
+/// The hierarchy as far as this process sees it: what each mount of it begins
+/// with, those that show most first. Without any, a mount of our own.
+///
+/// # Errors
+/// There is no cgroup2, or no way to it.
+pub fn roots() -> Result<Vec<Cgroup>, HierarchyError> {
+    let mounts = read("/proc/self/mountinfo")?;
+    let mut mounts = mounts_of(&mounts);
+    mounts.sort_by_key(Mount::depth);
+    let roots: Vec<Cgroup> = mounts
+        .iter()
+        .filter_map(|mount| Cgroup::at(&mount.point).ok())
+        .collect();
+    if !roots.is_empty() {
+        return Ok(roots);
+    }
+    let path = Path::new("/");
+    match from_a_mount_of_our_own(path, is_version2) {
+        Ok(root) => Ok(vec![root]),
+        Err(source) => Err(HierarchyError::NotVisible {
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// Whether a process is in the cgroup of this path, or below it, at this moment.
@@ -179,6 +205,17 @@ impl Mount {
         path.strip_prefix(&self.root)
             .ok()
             .map(|below| self.point.join(below))
+    }
+
+    /// How far below the root of our cgroup namespace it begins; above, if
+    /// negative.
+    fn depth(&self) -> i32 {
+        let step = |component| match component {
+            Component::Normal(_) => 1,
+            Component::ParentDir => -1,
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => 0,
+        };
+        self.root.components().map(step).sum()
     }
 }
 
@@ -291,6 +328,15 @@ mod tests {
             .map(|mount| mount.point)
             .collect();
         assert_eq!(points, [Path::new("/b"), Path::new("/a")]);
+    }
+
+    #[test]
+    fn the_mount_that_shows_most_has_the_least_depth() {
+        let text = b"1 2 0:3 /a/b /x rw - cgroup2 c rw\n\
+                     1 2 0:3 /../.. /y rw - cgroup2 c rw\n\
+                     1 2 0:3 / /z rw - cgroup2 c rw\n";
+        let depths: Vec<_> = mounts_of(text).iter().map(Mount::depth).collect();
+        assert_eq!(depths, [0, -2, 2]);
     }
 
     #[test]

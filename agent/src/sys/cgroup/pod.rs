@@ -11,10 +11,8 @@ mod layout;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
-
 use super::Cgroup;
-use super::hierarchy::{is_ours, is_version2, open_directory};
+use super::hierarchy::is_ours;
 
 pub use layout::{Layout, UnknownPod};
 
@@ -128,7 +126,10 @@ pub fn find_pod(roots: &[PathBuf]) -> Result<Pod, PodCgroupError> {
         .cloned()
         .chain(ROOTS.map(PathBuf::from))
         .collect();
-    let mounts: Vec<Cgroup> = roots.iter().filter_map(|root| open(root)).collect();
+    let mounts: Vec<Cgroup> = roots
+        .iter()
+        .filter_map(|root| Cgroup::at(root).ok())
+        .collect();
     if mounts.is_empty() {
         return Err(PodCgroupError::NoMount { roots });
     }
@@ -159,12 +160,6 @@ enum Found {
     Below(PathBuf),
 }
 
-fn open(path: &Path) -> Option<Cgroup> {
-    let directory = open_directory(CWD, path).ok()?;
-    let cgroup = Cgroup::new(directory, path.to_owned());
-    is_version2(&cgroup).then_some(cgroup)
-}
-
 /// The kernel gives this file to every cgroup except the one root.
 fn is_machine_root(cgroup: &Cgroup) -> bool {
     cgroup.events().is_err()
@@ -179,7 +174,7 @@ fn search(mount: &Cgroup) -> Result<Found, PodCgroupError> {
     let mut seen = 0;
     while let Some(relative) = waiting.pop_front() {
         // What vanishes meanwhile is not where this process is.
-        let Some(parent) = open(&mount.path().join(&relative)) else {
+        let Ok(parent) = Cgroup::at(&mount.path().join(&relative)) else {
             continue;
         };
         for name in parent.child_names().unwrap_or_default() {
@@ -201,12 +196,9 @@ fn search(mount: &Cgroup) -> Result<Found, PodCgroupError> {
 fn pod_above(mount: &Cgroup, own: &Path) -> Result<Pod, PodCgroupError> {
     let (pod, layout) = layout::pod_of(own).map_err(|source| PodCgroupError::Unknown { source })?;
     let path = mount.path().join(pod);
-    let directory = open_directory(CWD, &path).map_err(|source| PodCgroupError::Open {
-        path: path.clone(),
-        source,
-    })?;
+    let cgroup = Cgroup::at(&path).map_err(|source| PodCgroupError::Open { path, source })?;
     Ok(Pod {
-        cgroup: Cgroup::new(directory, path),
+        cgroup,
         own: mount.path().join(own),
         layout,
     })
@@ -243,7 +235,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_no_cgroup_is_not_searched() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert!(open(directory.path()).is_none());
-        assert!(open(Path::new("/nonexistent")).is_none());
+        assert!(Cgroup::at(directory.path()).is_err());
+        assert!(Cgroup::at(Path::new("/nonexistent")).is_err());
     }
 }
