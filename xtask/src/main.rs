@@ -14,6 +14,7 @@ mod privilege;
 mod setup;
 mod step;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ enum Verb {
     Check(check::Args),
     Test(test::Args),
     Demo(demo::Args),
+    Vm(vm::Args),
     Bench(bench::Args),
 }
 
@@ -62,6 +64,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Check(args) => check::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
         Verb::Demo(args) => demo::run(&workspace, &args),
+        Verb::Vm(args) => vm::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
     }
 }

@@ -19,13 +19,15 @@ use crate::demo;
 use crate::setup::packages::Apt;
 use crate::setup::route::{RouteChoice, Toolchain};
 use crate::step::Steps;
+use crate::vm;
 use crate::workspace::Workspace;
 
 /// Installs what the other verbs need, and nothing that is already there.
 ///
 /// Each verb does this for itself; run it alone to be ready for working offline. It says what it
 /// installs and why, uses apt-get (as root, or through sudo) and rustup, builds bpf-linker in
-/// target/tools, puts the demo's clients in target/demo, and is silent when there is nothing to do.
+/// target/tools, puts the demo's clients in target/demo and the kernels of `vm` in target/vm, and is
+/// silent when there is nothing to do.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to prepare for.
@@ -46,6 +48,8 @@ pub(crate) enum Purpose {
     Test,
     /// As build, and Python, Node and curl, which run the providers' SDKs.
     Demo,
+    /// As build, and an emulator with what its machines are made of.
+    Vm,
 }
 
 /// A command that a purpose needs, and the Debian packages that provide it.
@@ -115,6 +119,43 @@ const NPM: Tool = Tool {
     works: || on_path("npm").is_some(),
 };
 
+const EMULATOR: Tool = Tool {
+    name: vm::QEMU,
+    why: "the machines of the kernel matrix",
+    packages: &["qemu-system-x86"],
+    works: || on_path(vm::QEMU).is_some(),
+};
+const BUSYBOX: Tool = Tool {
+    name: "busybox",
+    why: "all of a machine's system but the kernel and the suite",
+    packages: &["busybox-static"],
+    works: || on_path("busybox").is_some(),
+};
+const CPIO: Tool = Tool {
+    name: "cpio",
+    why: "packs a machine's first file system",
+    packages: &["cpio"],
+    works: || on_path("cpio").is_some(),
+};
+const STRIP: Tool = Tool {
+    name: "strip",
+    why: "makes programs fit into a machine's memory",
+    packages: &["binutils"],
+    works: || on_path("strip").is_some(),
+};
+const UNPACKERS: Tool = Tool {
+    name: "dpkg-deb with xz",
+    why: "unpacks Debian's kernels and their modules",
+    packages: &["dpkg", "xz-utils"],
+    works: || ["dpkg-deb", "xz"].iter().all(|it| on_path(it).is_some()),
+};
+const KEYRING: Tool = Tool {
+    name: "Debian's keys",
+    why: "verifies Debian's kernels",
+    packages: &["debian-archive-keyring"],
+    works: || Path::new(vm::KEYRING).is_file(),
+};
+
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
@@ -128,10 +169,14 @@ impl Purpose {
             NODE,
             NPM,
         ];
+        const VM: &[Tool] = &[
+            C_COMPILER, IP, EMULATOR, BUSYBOX, CPIO, STRIP, UNPACKERS, KEYRING,
+        ];
         match self {
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,
             Self::Demo => DEMO,
+            Self::Vm => VM,
         }
     }
 }
@@ -141,7 +186,11 @@ impl Purpose {
 /// # Errors
 /// When something is missing and cannot be installed.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    ensure(workspace, &args.purposes, args.route).map(drop)
+    ensure(workspace, &args.purposes, args.route)?;
+    if args.purposes.contains(&Purpose::Vm) {
+        vm::prepare(workspace)?;
+    }
+    Ok(())
 }
 
 /// Installs what `purposes` need and this machine lacks, and gives the toolchain that builds the

@@ -4,7 +4,7 @@
 //! built as the calling user and only run as root, so that the target directory stays the user's.
 
 mod kernel;
-mod report;
+pub(crate) mod report;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -86,7 +86,7 @@ fn unprivileged(workspace: &Workspace, steps: &Steps, args: &Args) -> Result<Sui
     watch(steps, "unprivileged", tests, args)
 }
 
-fn privileged_tests(workspace: &Workspace) -> Result<Vec<GatedTest>> {
+pub(crate) fn privileged_tests(workspace: &Workspace) -> Result<Vec<GatedTest>> {
     let mut tests = metadata::gated_tests(workspace)?;
     tests.retain(|test| test.features.iter().any(|feature| feature == PRIVILEGED));
     Ok(tests)
@@ -138,7 +138,7 @@ fn privileged(
 }
 
 /// Builds the test programs and gives them by the names of their targets.
-fn build_programs(
+pub(crate) fn build_programs(
     workspace: &Workspace,
     steps: &Steps,
     tests: &[GatedTest],

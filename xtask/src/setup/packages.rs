@@ -1,6 +1,11 @@
 //! Debian packages: installed together, never removed, the index refreshed once at most.
+//!
+//! Packages whose kin came from backports come from there too: only one version of a source can be
+//! installed, and apt would otherwise want to remove the kin.
 
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -20,6 +25,12 @@ const INSTALL: [&str; 6] = [
     "--no-remove",
     "-o",
     "DPkg::Lock::Timeout=120",
+];
+
+/// Packages and others of the same source, which many have installed without them.
+const KIN: [(&str, &str); 2] = [
+    ("qemu-system-x86", "qemu-utils"),
+    ("qemu-system-x86", "qemu-system-common"),
 ];
 
 /// apt-get, for the length of one set-up.
@@ -84,8 +95,81 @@ impl Apt {
             )?;
             self.index = Index::Refreshed;
         }
+        let (from_backports, usual): (Vec<&str>, Vec<&str>) = packages
+            .iter()
+            .partition(|package| kin_is_of_backports(package));
+        if !usual.is_empty() {
+            let mut install = workspace.command_in(workspace.root(), &words);
+            install.args(INSTALL).args(&usual);
+            let what = format!("apt-get install {}", usual.join(" "));
+            steps.silent("apt-install", &what, install)?;
+        }
+        if from_backports.is_empty() {
+            return Ok(());
+        }
+        let release =
+            fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
+        let suite = backports_of(&release).context("/etc/os-release has no VERSION_CODENAME")?;
+        let list = from_backports.join(" ");
         let mut install = workspace.command_in(workspace.root(), &words);
-        install.args(INSTALL).args(packages);
-        steps.silent("apt-install", &format!("apt-get install {list}"), install)
+        install.args(INSTALL).args(["--target-release", &suite]);
+        install.args(&from_backports);
+        let what = format!("apt-get install {list} from {suite}, where its kin came from");
+        steps
+            .silent("apt-install-backports", &what, install)
+            .with_context(|| format!("{list} must come from {suite}: is it in apt's sources?"))
+    }
+}
+
+/// Whether a package of the same source is installed, and came from backports.
+fn kin_is_of_backports(package: &str) -> bool {
+    KIN.iter()
+        .filter(|(it, _)| *it == package)
+        .filter_map(|(_, kin)| installed_version(kin))
+        .any(|version| is_of_backports(&version))
+}
+
+fn installed_version(package: &str) -> Option<String> {
+    let output = Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${Version}", package])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
+/// Debian's backports end with `~bpo` and the release they were made for.
+fn is_of_backports(version: &str) -> bool {
+    version.contains("~bpo")
+}
+
+/// The suite of backports of the release that `/etc/os-release` describes.
+fn backports_of(os_release: &str) -> Option<String> {
+    let codename = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some(format!("{}-backports", codename.trim_matches('"')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{backports_of, is_of_backports};
+
+    #[test]
+    fn backports_are_known_by_their_version() {
+        assert!(is_of_backports("1:10.0.2+ds-2+deb13u1~bpo12+1"));
+        assert!(!is_of_backports("1:7.2+dfsg-7+deb12u18+b3"));
+        assert!(!is_of_backports(""));
+    }
+
+    #[test]
+    fn the_suite_of_backports_is_the_releases_own() {
+        let bookworm = "NAME=\"Debian GNU/Linux\"\nVERSION_CODENAME=bookworm\n";
+        assert_eq!(
+            backports_of(bookworm).as_deref(),
+            Some("bookworm-backports")
+        );
+        assert_eq!(backports_of("NAME=Other\n"), None);
     }
 }

@@ -10,9 +10,9 @@ use crate::step::seconds;
 /// The tests of one suite, summed over its programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    passed: u32,
-    failed: u32,
-    ignored: u32,
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
+    pub(crate) ignored: u32,
 }
 
 impl Counts {

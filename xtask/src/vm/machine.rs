@@ -1,0 +1,196 @@
+//! A virtual machine: started, listened to, and ended within its bounds.
+//!
+//! It has two processors, memory, a serial line and nothing else: no disk, no network. It ends by
+//! itself, or is killed when it is silent for too long or takes too long.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::accelerator::Accelerator;
+use crate::command::shown;
+use crate::step::seconds;
+use crate::workspace::Workspace;
+
+/// The emulator.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+/// Two, because races between processors are what the kernel half must survive.
+const PROCESSORS: &str = "2";
+/// Holds the image twice, packed and unpacked, and what the suite makes.
+const MEMORY_MIB: &str = "2048";
+/// A panic ends the machine (`panic=-1` reboots at once, which `-no-reboot` turns into an end), and
+/// so does an oops, after which nothing could be believed. The processor's random numbers are
+/// trusted, because an emulated machine has no other source and would wait for one.
+const KERNEL_PARAMETERS: &str = "console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on";
+
+/// How long a machine may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Between two lines of its console.
+    pub(crate) silence_max: Duration,
+    /// In all.
+    pub(crate) total_max: Duration,
+}
+
+/// A machine to be started.
+pub(crate) struct Machine<'run> {
+    pub(crate) workspace: &'run Workspace,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) vmlinuz: PathBuf,
+    pub(crate) image: PathBuf,
+    /// Variables of the first process: names and values without spaces.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Where its console is kept.
+    pub(crate) log: PathBuf,
+    pub(crate) bounds: Bounds,
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself: powered off, or panicked.
+    Itself(ExitStatus),
+    /// Killed, after it said nothing for that long.
+    Silent(Duration),
+    /// Killed, after that long in all.
+    TooLong(Duration),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Itself(status) => write!(f, "the machine ended ({status})"),
+            Self::Silent(bound) => write!(f, "the machine said nothing for {}", seconds(*bound)),
+            Self::TooLong(bound) => write!(f, "the machine took more than {}", seconds(*bound)),
+        }
+    }
+}
+
+impl Machine<'_> {
+    /// Runs the machine to its end, and gives each line of its console to `heard`.
+    ///
+    /// # Errors
+    /// When the emulator cannot be started or its output not be kept.
+    pub(crate) fn run(&self, mut heard: impl FnMut(&str)) -> Result<End> {
+        let mut log = File::create(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut qemu = self.workspace.command(QEMU);
+        qemu.args(self.arguments());
+        let mut child = qemu
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(
+                log.try_clone()
+                    .with_context(|| format!("cannot share {}", self.log.display()))?,
+            )
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", shown(&qemu)))?;
+        let lines = lines_of(child.stdout.take().context("the console was not piped")?);
+        let end = self.listen(&lines, |line| {
+            heard(line);
+            writeln!(log, "{}", line.trim_end()).context("cannot write the console's log")
+        });
+        match end {
+            // The console is closed: the emulator is about to end, if it has not.
+            Ok(None) => Ok(End::Itself(
+                child.wait().context("cannot wait for the emulator")?,
+            )),
+            Ok(Some(end)) => {
+                kill(&mut child)?;
+                Ok(end)
+            }
+            Err(error) => {
+                kill(&mut child)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the reason for which to kill the machine, or none once its console is closed.
+    fn listen(
+        &self,
+        lines: &Receiver<String>,
+        mut heard: impl FnMut(&str) -> Result<()>,
+    ) -> Result<Option<End>> {
+        let started = Instant::now();
+        let Bounds {
+            silence_max,
+            total_max,
+        } = self.bounds;
+        loop {
+            let left = total_max.saturating_sub(started.elapsed());
+            match lines.recv_timeout(left.min(silence_max)) {
+                Ok(line) => heard(&line)?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if left < silence_max => {
+                    return Ok(Some(End::TooLong(total_max)));
+                }
+                Err(RecvTimeoutError::Timeout) => return Ok(Some(End::Silent(silence_max))),
+            }
+        }
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let accelerator = format!("q35,accel={}", self.accelerator.qemu_name());
+        let mut parameters = KERNEL_PARAMETERS.to_owned();
+        // What the kernel does not know itself becomes a variable of the first process.
+        for (name, value) in &self.variables {
+            parameters.push_str(&format!(" {name}=\"{value}\""));
+        }
+        let mut arguments: Vec<OsString> = [
+            "-machine",
+            &accelerator,
+            "-cpu",
+            "max",
+            "-smp",
+            PROCESSORS,
+            "-m",
+            MEMORY_MIB,
+            "-nodefaults",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+            "-append",
+            &parameters,
+        ]
+        .map(OsString::from)
+        .into();
+        arguments.extend(["-kernel".into(), self.vmlinuz.clone().into()]);
+        arguments.extend(["-initrd".into(), self.image.clone().into()]);
+        arguments
+    }
+}
+
+/// Ends a machine that does not end itself.
+fn kill(child: &mut Child) -> Result<()> {
+    child.kill().context("cannot end the emulator")?;
+    child.wait().context("cannot wait for the emulator")?;
+    Ok(())
+}
+
+/// Reads lines on a thread of its own, so that waiting for one can be bounded.
+fn lines_of(console: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        // A console that cannot be read is a console that is closed.
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    lines
+}
