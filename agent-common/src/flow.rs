@@ -8,12 +8,16 @@ pub enum Role {
     Application = 1,
     /// The socket the proxy accepted: `SO_ORIGINAL_DST` answers the real destination.
     Proxy = 2,
+    /// A socket that the proxy listens on, proven by a claim.
+    Listener = 3,
+    /// A socket of the proxy that is to be captured although its cgroup is exempt.
+    Canary = 4,
 }
 
 /// A redirected connection: where it was going, and who asked.
 ///
 /// Stored in the socket's own storage on both ends, so it lives exactly as long
-/// as the socket and cannot be stale.
+/// as the socket and cannot be stale. A listener's or a canary's has only a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Flow {
@@ -36,6 +40,20 @@ pub struct Flow {
     pub role: u8,
     /// Zero.
     pub reserved: u32,
+}
+
+/// One decision, as written to the event ring while somebody follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowEvent {
+    /// What was attempted and by whom. A datagram has no cookie.
+    pub flow: Flow,
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// A [`FlowReason`](crate::FlowReason).
+    pub reason: u32,
+    /// IP protocol number: 6 TCP, 17 UDP.
+    pub protocol: u32,
 }
 
 /// Finds the flow of a connection between its SYN and its acceptance.
@@ -78,6 +96,8 @@ const _: () = {
     assert!(core::mem::offset_of!(Flow, pid) == 32);
     assert!(core::mem::offset_of!(Flow, port) == 40);
     assert!(core::mem::offset_of!(Flow, reserved) == 44);
+    assert!(size_of::<FlowEvent>() == 64 && align_of::<FlowEvent>() == 8);
+    assert!(core::mem::offset_of!(FlowEvent, reason) == 56);
     assert!(size_of::<HandshakeKey>() == 32 && align_of::<HandshakeKey>() == 8);
     assert!(core::mem::offset_of!(HandshakeKey, port) == 24);
     assert!(core::mem::offset_of!(HandshakeKey, reserved) == 28);
@@ -92,7 +112,41 @@ unsafe impl aya::Pod for Flow {}
 #[expect(unsafe_code, reason = "aya reads map keys as plain bytes")]
 unsafe impl aya::Pod for HandshakeKey {}
 
+impl FlowEvent {
+    /// Reads an event from the bytes the kernel wrote.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let (flow, rest) = bytes.split_at(48);
+        let mut whole = [0; 48];
+        whole.copy_from_slice(flow);
+        let mut at_ns = [0; 8];
+        at_ns.copy_from_slice(&rest[..8]);
+        Self {
+            flow: Flow::from_bytes(&whole),
+            at_ns: u64::from_ne_bytes(at_ns),
+            reason: u32::from_ne_bytes([rest[8], rest[9], rest[10], rest[11]]),
+            protocol: u32::from_ne_bytes([rest[12], rest[13], rest[14], rest[15]]),
+        }
+    }
+}
+
 impl Flow {
+    /// What a listener or a canary stores: its role and nothing else.
+    #[must_use]
+    pub const fn of_role(role: Role) -> Self {
+        Self {
+            addr: [0; 16],
+            cookie: 0,
+            cgroup: 0,
+            pid: 0,
+            uid: 0,
+            port: 0,
+            family: 0,
+            role: role as u8,
+            reserved: 0,
+        }
+    }
+
     /// Reads a flow from the bytes the kernel wrote.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 48]) -> Self {
@@ -141,5 +195,17 @@ mod tests {
         assert_eq!((flow.cookie, flow.cgroup), (0x0102_0304_0506_0708, 9));
         assert_eq!((flow.pid, flow.uid, flow.port), (4321, 1000, 443));
         assert_eq!((flow.family, flow.role), (4, Role::Proxy as u8));
+    }
+
+    #[test]
+    fn an_event_written_by_hand_reads_back() {
+        let mut bytes = [0; 64];
+        bytes[40..42].copy_from_slice(&443_u16.to_ne_bytes());
+        bytes[48..56].copy_from_slice(&7_000_000_001_u64.to_ne_bytes());
+        bytes[56..60].copy_from_slice(&8_u32.to_ne_bytes());
+        bytes[60..64].copy_from_slice(&17_u32.to_ne_bytes());
+        let event = FlowEvent::from_bytes(&bytes);
+        assert_eq!((event.flow.port, event.at_ns), (443, 7_000_000_001));
+        assert_eq!((event.reason, event.protocol), (8, 17));
     }
 }

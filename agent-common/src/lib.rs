@@ -19,10 +19,10 @@ mod names;
 mod reason;
 mod settings;
 
-pub use flow::{Flow, HandshakeKey, Role, is_mapped, mapped};
-pub use names::{map, program};
-pub use reason::FlowReason;
-pub use settings::{MAX_PORTS, OnProxyDown, Quic, Settings};
+pub use flow::{Flow, FlowEvent, HandshakeKey, Role, is_mapped, mapped};
+pub use names::{global, map, program};
+pub use reason::{FlowOutcome, FlowReason};
+pub use settings::{MAX_LOCAL_ADDRESSES, MAX_PORTS, OnProxyDown, Quic, Settings, TOKEN_LEN};
 
 /// Level of weir's own socket options: "WEIR" in ASCII.
 ///
@@ -30,6 +30,20 @@ pub use settings::{MAX_PORTS, OnProxyDown, Quic, Settings};
 /// call fails with `ENOPROTOOPT` and never means something else.
 pub const SOL_WEIR: i32 = 0x5745_4952;
 
+/// `setsockopt(SOL_WEIR, SO_WEIR_CLAIM, token)` on a socket that the proxy
+/// listens on: the caller's cgroup is exempt from then on, and the listener is
+/// one that connections are sent to. `EPERM` for a wrong token.
+pub const SO_WEIR_CLAIM: i32 = 1;
+
 /// `getsockopt(SOL_WEIR, SO_WEIR_FLOW)` on an accepted socket of the proxy
 /// answers the [`Flow`] that the kernel recorded for it.
 pub const SO_WEIR_FLOW: i32 = 2;
+
+/// `getsockopt(SOL_WEIR, SO_WEIR_COUNTERS)` on any socket of a cgroup that has
+/// claimed answers `[u64; FlowReason::COUNT]`, the count of reason `n` at index
+/// `n - 1`. Unlike the map, it can be read without privileges on every kernel.
+pub const SO_WEIR_COUNTERS: i32 = 3;
+
+/// `setsockopt(SOL_WEIR, SO_WEIR_CANARY, token)`: the next `connect` of this
+/// socket is captured although its cgroup is exempt. `EPERM` for a wrong token.
+pub const SO_WEIR_CANARY: i32 = 4;

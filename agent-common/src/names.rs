@@ -20,6 +20,8 @@ pub mod program {
     pub const SOCK_OPS: &str = "weir_sock_ops";
     /// `getsockopt`: answers the original destination.
     pub const GETSOCKOPT: &str = "weir_getsockopt";
+    /// `setsockopt`: takes the proxy's claim.
+    pub const SETSOCKOPT: &str = "weir_setsockopt";
 }
 
 /// Names of maps, as statics in the object and in `bpftool map`.
@@ -34,6 +36,21 @@ pub mod map {
     pub const HANDSHAKE: &str = "WEIR_HANDSHAKE";
     /// Flows counted by [`FlowReason`](crate::FlowReason).
     pub const COUNTERS: &str = "WEIR_COUNTERS";
+    /// The keys of [`EXEMPT`] in the order of their claims.
+    pub const CLAIMS: &str = "WEIR_CLAIMS";
+    /// The pod's own addresses, which are never captured.
+    pub const LOCAL: &str = "WEIR_LOCAL";
+    /// Ring of [`FlowEvent`](crate::FlowEvent).
+    pub const EVENTS: &str = "WEIR_EVENTS";
+}
+
+/// Names of constants that user space sets when it loads the programs. The
+/// verifier then sees which code is dead, and does not mind what the kernel
+/// lacks there.
+pub mod global {
+    /// `u32`, 1 where `sock_ops` programs may ask for the network namespace's
+    /// cookie (6.1 has it, 5.10 has not).
+    pub const NETNS_COOKIE: &str = "WEIR_NETNS_COOKIE";
 }
 
 #[cfg(test)]
@@ -51,11 +68,15 @@ mod tests {
             program::PEERNAME6,
             program::SOCK_OPS,
             program::GETSOCKOPT,
+            program::SETSOCKOPT,
             map::SETTINGS,
             map::EXEMPT,
             map::FLOW,
             map::HANDSHAKE,
             map::COUNTERS,
+            map::CLAIMS,
+            map::LOCAL,
+            map::EVENTS,
         ] {
             assert!(name.len() <= 15, "{name} is longer than 15 characters");
         }

@@ -3,6 +3,13 @@
 /// How many destination ports can be captured; the verifier unrolls the loop.
 pub const MAX_PORTS: usize = 16;
 
+/// How many addresses of the pod's own are left alone; on a machine with many
+/// bridges they are some dozens.
+pub const MAX_LOCAL_ADDRESSES: usize = 1024;
+
+/// How many bytes the secret has that the proxy presents.
+pub const TOKEN_LEN: usize = 16;
+
 /// What happens to UDP towards a captured port (HTTP/3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -17,7 +24,8 @@ pub enum Quic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum OnProxyDown {
-    /// `connect` fails with `EPERM`.
+    /// `connect` fails with `ECONNREFUSED`, as towards any port that nobody
+    /// listens on; with `EPERM` if somebody else does.
     Closed = 0,
     /// `connect` goes to the real destination, counted, not inspected.
     Open = 1,
@@ -32,10 +40,18 @@ pub enum OnProxyDown {
 pub struct Settings {
     /// The proxy's IPv6 address, network order.
     pub listen6: [u8; 16],
+    /// The secret of a claim; while it is all zero, every claim is refused.
+    pub token: [u8; TOKEN_LEN],
     /// The proxy's IPv4 address, network order.
     pub listen4: [u8; 4],
-    /// The port it listens on, on both addresses, host order; 0 = not yet.
+    /// A user whose flows are never captured, in the initial user namespace; 0
+    /// for none. The fallback for a proxy that cannot claim.
+    pub exempt_uid: u32,
+    /// The first port it listens on, on both addresses, host order; 0 = not yet.
     pub listen_port: u16,
+    /// How many ports it listens on, from `listen_port` on. A power of two, so
+    /// that one is chosen by a mask.
+    pub listen_count: u16,
     /// 1 if the proxy listens on `listen6` too; otherwise IPv6 destinations are
     /// redirected to the IPv4-mapped form of `listen4`.
     pub has_listen6: u8,
@@ -45,19 +61,43 @@ pub struct Settings {
     pub on_proxy_down: u8,
     /// How many of `ports` are set.
     pub port_count: u8,
+    /// 1 while somebody follows decisions: each is written to the event ring.
+    pub trace: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 15],
     /// Captured destination ports, host order.
     pub ports: [u16; MAX_PORTS],
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 64 && align_of::<Settings>() == 2);
-    assert!(core::mem::offset_of!(Settings, listen4) == 16);
-    assert!(core::mem::offset_of!(Settings, listen_port) == 20);
-    assert!(core::mem::offset_of!(Settings, reserved) == 26);
-    assert!(core::mem::offset_of!(Settings, ports) == 32);
+    assert!(size_of::<Settings>() == 96 && align_of::<Settings>() == 4);
+    assert!(core::mem::offset_of!(Settings, token) == 16);
+    assert!(core::mem::offset_of!(Settings, listen4) == 32);
+    assert!(core::mem::offset_of!(Settings, exempt_uid) == 36);
+    assert!(core::mem::offset_of!(Settings, listen_port) == 40);
+    assert!(core::mem::offset_of!(Settings, has_listen6) == 44);
+    assert!(core::mem::offset_of!(Settings, reserved) == 49);
+    assert!(core::mem::offset_of!(Settings, ports) == 64);
 };
+
+impl Settings {
+    /// Settings under which everything passes, and no claim is accepted.
+    pub const NOTHING: Self = Self {
+        listen6: [0; 16],
+        token: [0; TOKEN_LEN],
+        listen4: [0; 4],
+        exempt_uid: 0,
+        listen_port: 0,
+        listen_count: 0,
+        has_listen6: 0,
+        quic: 0,
+        on_proxy_down: 0,
+        port_count: 0,
+        trace: 0,
+        reserved: [0; 15],
+        ports: [0; MAX_PORTS],
+    };
+}
 
 // SAFETY: `repr(C)`, no padding (asserted above), every bit pattern is valid.
 #[cfg(feature = "user")]

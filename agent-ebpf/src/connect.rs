@@ -7,13 +7,17 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated as helpers},
     programs::SockAddrContext,
 };
+use aya_log_ebpf::info;
 use weir_common::{Flow, FlowReason, Role, Settings, is_mapped, mapped};
-use weir_ebpf::{Attempt, Decision, Transport, decide, without_proxy};
+use weir_ebpf::{
+    Attempt, Caller, Decision, Listener, Transport, captures, decide, given_listener, listen_port,
+};
 
 use crate::{
     Verdict,
     counters::count,
-    maps::{WEIR_EXEMPT, WEIR_SETTINGS, forget_flow, store_flow},
+    events::emit,
+    maps::{WEIR_EXEMPT, WEIR_LOCAL, WEIR_SETTINGS, forget_flow, store_flow, stored_flow},
 };
 
 const IPPROTO_TCP: u32 = 6;
@@ -31,8 +35,8 @@ pub(crate) fn connect4(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 4, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect => {
-            write_addr4(ctx.sock_addr, settings.listen4, settings.listen_port);
+        Outcome::Redirect { port } => {
+            write_addr4(ctx.sock_addr, settings.listen4, port);
             Verdict::Proceed
         }
     }
@@ -45,7 +49,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 6, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect => {
+        Outcome::Redirect { port } => {
             // A dual-stack socket that asked for an IPv4 host stays on IPv4;
             // without an IPv6 loopback everything does.
             let target = if is_mapped(&addr) || settings.has_listen6 == 0 {
@@ -53,7 +57,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
             } else {
                 settings.listen6
             };
-            write_addr6(ctx.sock_addr, target, settings.listen_port);
+            write_addr6(ctx.sock_addr, target, port);
             Verdict::Proceed
         }
     }
@@ -61,7 +65,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
 
 enum Outcome {
     Leave(Verdict),
-    Redirect,
+    Redirect { port: u16 },
 }
 
 #[inline(always)]
@@ -70,77 +74,83 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
     if sk.is_null() {
         return Outcome::Leave(Verdict::Proceed);
     }
+    let caller = match caller(settings) {
+        // Its own traffic, unless it asked for this socket to be captured.
+        Caller::Proxy if is_canary(sk) => Caller::Canary,
+        other => other,
+    };
     // A socket that was redirected once and connects elsewhere must not keep
     // the old destination.
     forget_flow(sk);
+    let port = port(ctx.sock_addr);
+    let transport = transport(ctx.sock_addr);
     let attempt = Attempt {
         addr,
-        port: port(ctx.sock_addr),
-        transport: transport(ctx.sock_addr),
-        exempt: is_exempt(),
+        port,
+        transport,
+        caller,
+        local_address: is_local_address(settings, &addr, port),
         // SAFETY: `sk` is not null; the field is readable in this program type.
         bound_to_device: unsafe { (*sk).bound_dev_if } != 0,
     };
-    match decide(&attempt, settings) {
-        Decision::Pass(reason) => {
-            count(reason);
-            Outcome::Leave(Verdict::Proceed)
-        }
-        Decision::Refuse(reason) => {
-            count(reason);
-            Outcome::Leave(Verdict::Deny)
-        }
-        Decision::Redirect => redirect(ctx, sk, &attempt, family, settings),
-    }
-}
-
-#[inline(always)]
-fn redirect(
-    ctx: &SockAddrContext,
-    sk: *mut bpf_sock,
-    attempt: &Attempt,
-    family: u8,
-    settings: &Settings,
-) -> Outcome {
-    if !proxy_listens(ctx, &attempt.addr, settings) {
-        let (reason, verdict) = match without_proxy(settings) {
-            Decision::Refuse(reason) => (reason, Verdict::Deny),
-            Decision::Pass(reason) => (reason, Verdict::Proceed),
-            Decision::Redirect => (FlowReason::ProxyDownClosed, Verdict::Deny),
-        };
-        count(reason);
-        return Outcome::Leave(verdict);
-    }
     let mut flow = Flow {
-        addr: attempt.addr,
+        addr,
         // SAFETY: the helper takes the context of this program type.
         cookie: unsafe { helpers::bpf_get_socket_cookie(ctx.sock_addr.cast()) },
+        ..caller_flow(port, family)
+    };
+    let listen_port = listen_port(settings, flow.cookie);
+    let mut decision = decide(&attempt, settings);
+    if let Decision::Redirect(reason) = decision {
+        let listener = listener(ctx, &addr, listen_port, settings);
+        if let Listener::Foreign = listener {
+            count(FlowReason::ListenerUnclaimed);
+        }
+        decision = given_listener(listener, reason, settings);
+    }
+    if let Decision::Redirect(_) = decision
+        && !store_flow(sk, &mut flow)
+    {
+        decision = Decision::Refuse(FlowReason::StorageFailed);
+    }
+    let (reason, outcome) = match decision {
+        Decision::Pass(reason) => (reason, Outcome::Leave(Verdict::Proceed)),
+        Decision::Refuse(reason) => (reason, Outcome::Leave(Verdict::Deny)),
+        Decision::Redirect(reason) => (reason, Outcome::Redirect { port: listen_port }),
+    };
+    count(reason);
+    emit(settings, &flow, reason, transport);
+    info!(
+        ctx,
+        "connect pid {} to {:i} port {}: reason {}", flow.pid, addr, port, reason as u32
+    );
+    outcome
+}
+
+/// A flow of the calling task, without address and cookie.
+#[inline(always)]
+pub(crate) fn caller_flow(port: u16, family: u8) -> Flow {
+    Flow {
         // SAFETY: no arguments.
         cgroup: unsafe { helpers::bpf_get_current_cgroup_id() },
         pid: (bpf_get_current_pid_tgid() >> 32) as u32,
         uid: bpf_get_current_uid_gid() as u32,
-        port: attempt.port,
+        port,
         family,
-        role: Role::Application as u8,
-        reserved: 0,
-    };
-    if !store_flow(sk, &mut flow) {
-        count(FlowReason::StorageFailed);
-        return Outcome::Leave(Verdict::Deny);
+        ..Flow::of_role(Role::Application)
     }
-    count(FlowReason::Redirected);
-    Outcome::Redirect
 }
 
-/// Whether a socket listens where the connection would be sent.
+/// Who listens where the connection would be sent.
 ///
 /// The proxy's presence is looked up in the kernel for each connection, so that
-/// there is no heartbeat to go stale.
+/// there is no heartbeat to go stale; and it counts only if that listener was
+/// claimed, so that an application cannot take the port of a proxy that is gone.
 #[inline(always)]
-fn proxy_listens(ctx: &SockAddrContext, addr: &[u8; 16], settings: &Settings) -> bool {
+fn listener(ctx: &SockAddrContext, addr: &[u8; 16], port: u16, settings: &Settings) -> Listener {
     // SAFETY: all-zero is a valid tuple.
     let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
-    let port = settings.listen_port.to_be();
+    let port = port.to_be();
     let size = if settings.has_listen6 == 0 || is_mapped(addr) {
         tuple.__bindgen_anon_1.ipv4.daddr = u32::from_ne_bytes(settings.listen4);
         tuple.__bindgen_anon_1.ipv4.dport = port;
@@ -175,18 +185,55 @@ fn proxy_listens(ctx: &SockAddrContext, addr: &[u8; 16], settings: &Settings) ->
         }
     };
     if found.is_null() {
-        return false;
+        return Listener::Absent;
     }
+    // A proxy that is exempt by its user cannot claim, and is believed.
+    let trusted = settings.exempt_uid != 0 || has_role(found, Role::Listener);
     // SAFETY: the lookup took a reference, which is released exactly once.
     unsafe { helpers::bpf_sk_release(found.cast()) };
-    true
+    if trusted {
+        Listener::Trusted
+    } else {
+        Listener::Foreign
+    }
 }
 
 #[inline(always)]
-pub(crate) fn is_exempt() -> bool {
+fn has_role(sk: *mut bpf_sock, role: Role) -> bool {
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    unsafe { stored_flow(sk).as_ref() }.is_some_and(|flow| flow.role == role as u8)
+}
+
+#[inline(always)]
+fn is_canary(sk: *mut bpf_sock) -> bool {
+    has_role(sk, Role::Canary)
+}
+
+/// Whose traffic this is, as far as the task tells.
+#[inline(always)]
+pub(crate) fn caller(settings: &Settings) -> Caller {
+    if in_claimed_cgroup() {
+        Caller::Proxy
+    } else if settings.exempt_uid != 0 && bpf_get_current_uid_gid() as u32 == settings.exempt_uid {
+        Caller::ExemptUser
+    } else {
+        Caller::Application
+    }
+}
+
+/// Whether the calling task's cgroup is the proxy's.
+#[inline(always)]
+pub(crate) fn in_claimed_cgroup() -> bool {
     // SAFETY: no arguments.
     let cgroup = unsafe { helpers::bpf_get_current_cgroup_id() };
     WEIR_EXEMPT.get_ptr(cgroup).is_some()
+}
+
+/// Whether the destination is in the pod, which the hook itself cannot tell.
+/// Looked up only where it matters.
+#[inline(always)]
+pub(crate) fn is_local_address(settings: &Settings, addr: &[u8; 16], port: u16) -> bool {
+    captures(settings, port) && WEIR_LOCAL.get_ptr(addr).is_some()
 }
 
 #[inline(always)]

@@ -24,3 +24,12 @@ pub(crate) fn count(reason: FlowReason) {
     // CPUs may race to be first, and one count of theirs is lost.
     let _ = WEIR_COUNTERS.insert(reason, 1_u64, 0);
 }
+
+/// How many flows were counted under a reason.
+#[inline(always)]
+pub(crate) fn counted(reason: FlowReason) -> u64 {
+    WEIR_COUNTERS
+        .get_ptr(reason)
+        // SAFETY: a value in the map, which lives until this program returns.
+        .map_or(0, |value| unsafe { value.read_volatile() })
+}

@@ -14,6 +14,31 @@ pub enum Transport {
     Other,
 }
 
+impl Transport {
+    /// Its IP protocol number; 0 for others.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Other => 0,
+        }
+    }
+}
+
+/// Whether the caller is weir itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// An application.
+    Application,
+    /// Somebody in a cgroup that has claimed to be the proxy's.
+    Proxy,
+    /// The user that is exempt by configuration.
+    ExemptUser,
+    /// The proxy, on a socket that is to be captured all the same.
+    Canary,
+}
+
 /// One `connect`, or one datagram of an unconnected socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
@@ -23,8 +48,10 @@ pub struct Attempt {
     pub port: u16,
     /// Its transport.
     pub transport: Transport,
-    /// Whether the caller's cgroup is the proxy's.
-    pub exempt: bool,
+    /// Whose it is.
+    pub caller: Caller,
+    /// Whether the destination is one of the pod's own addresses.
+    pub local_address: bool,
     /// Whether the socket is bound to a device (`SO_BINDTODEVICE`).
     pub bound_to_device: bool,
 }
@@ -34,21 +61,34 @@ pub struct Attempt {
 pub enum Decision {
     /// Leave the attempt as it is.
     Pass(FlowReason),
-    /// Send it to the proxy, provided that it listens.
-    Redirect,
+    /// Send it to the proxy's port.
+    Redirect(FlowReason),
     /// Make the call fail with `EPERM`.
     Refuse(FlowReason),
 }
 
-/// Decides on one attempt.
+/// Who listens on the proxy's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// A socket that proved to be the proxy's.
+    Trusted,
+    /// A socket that did not.
+    Foreign,
+    /// Nobody.
+    Absent,
+}
+
+/// Decides on one attempt, provided that the proxy listens.
 #[inline(always)]
 #[must_use]
 pub fn decide(attempt: &Attempt, settings: &Settings) -> Decision {
     if settings.listen_port == 0 {
         return Decision::Pass(FlowReason::NotConfigured);
     }
-    if attempt.exempt {
-        return Decision::Pass(FlowReason::Exempt);
+    match attempt.caller {
+        Caller::Proxy => return Decision::Pass(FlowReason::Exempt),
+        Caller::ExemptUser => return Decision::Pass(FlowReason::ExemptUser),
+        Caller::Application | Caller::Canary => {}
     }
     if is_loopback(&attempt.addr) {
         return Decision::Pass(FlowReason::Loopback);
@@ -59,6 +99,9 @@ pub fn decide(attempt: &Attempt, settings: &Settings) -> Decision {
     if !captures(settings, attempt.port) {
         return Decision::Pass(FlowReason::OtherPort);
     }
+    if attempt.local_address {
+        return Decision::Pass(FlowReason::LocalAddress);
+    }
     match attempt.transport {
         Transport::Other => Decision::Pass(FlowReason::OtherProtocol),
         Transport::Udp if settings.quic == Quic::Allow as u8 => {
@@ -67,23 +110,59 @@ pub fn decide(attempt: &Attempt, settings: &Settings) -> Decision {
         Transport::Udp => Decision::Refuse(FlowReason::QuicRefused),
         // A redirected socket would have to reach loopback through that device.
         Transport::Tcp if attempt.bound_to_device => Decision::Pass(FlowReason::BoundToDevice),
-        Transport::Tcp => Decision::Redirect,
+        Transport::Tcp => Decision::Redirect(match attempt.caller {
+            Caller::Canary => FlowReason::Canary,
+            Caller::Application | Caller::Proxy | Caller::ExemptUser => FlowReason::Redirected,
+        }),
     }
 }
 
-/// What becomes of a redirect when nothing listens on the proxy's port.
+/// What becomes of a redirect, given who listens where it would go.
+///
+/// Towards a port that nobody listens on, the kernel itself answers
+/// `ECONNREFUSED`, on every version and at once; a program can only fail a call
+/// with `EPERM`. So "closed" redirects all the same.
 #[inline(always)]
 #[must_use]
-pub fn without_proxy(settings: &Settings) -> Decision {
-    if settings.on_proxy_down == OnProxyDown::Open as u8 {
-        Decision::Pass(FlowReason::ProxyDownOpen)
-    } else {
-        Decision::Refuse(FlowReason::ProxyDownClosed)
+pub fn given_listener(listener: Listener, reason: FlowReason, settings: &Settings) -> Decision {
+    match listener {
+        Listener::Trusted => Decision::Redirect(reason),
+        Listener::Foreign | Listener::Absent
+            if settings.on_proxy_down == OnProxyDown::Open as u8 =>
+        {
+            Decision::Pass(FlowReason::ProxyDownOpen)
+        }
+        Listener::Absent => Decision::Redirect(FlowReason::ProxyDownClosed),
+        Listener::Foreign => Decision::Refuse(FlowReason::ProxyDownClosed),
     }
 }
 
+/// Which of the proxy's ports this connection goes to.
+///
+/// One address and port takes as many connections as there are ephemeral ports,
+/// however many destinations they had; several take as many times more.
+/// Cookies come in sequence, which this multiplier (2⁶⁴ ÷ golden ratio, Knuth)
+/// spreads evenly whatever the stride.
 #[inline(always)]
-fn captures(settings: &Settings, port: u16) -> bool {
+#[must_use]
+pub fn listen_port(settings: &Settings, cookie: u64) -> u16 {
+    let spread = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16;
+    settings
+        .listen_port
+        .wrapping_add(spread & settings.listen_count.wrapping_sub(1))
+}
+
+/// Whether a port is one of the proxy's.
+#[inline(always)]
+#[must_use]
+pub fn is_listen_port(settings: &Settings, port: u16) -> bool {
+    port.wrapping_sub(settings.listen_port) < settings.listen_count
+}
+
+/// Whether connections to this port are captured.
+#[inline(always)]
+#[must_use]
+pub fn captures(settings: &Settings, port: u16) -> bool {
     // VERIFIER: a fixed bound with an early exit; a slice by `port_count` keeps
     // a bounds check whose panic path the linker cannot remove.
     let mut index = 0;
@@ -137,8 +216,9 @@ mod tests {
             quic: Quic::Refuse as u8,
             on_proxy_down: OnProxyDown::Closed as u8,
             port_count: 2,
-            reserved: [0; 6],
+            listen_count: 16,
             ports,
+            ..Settings::NOTHING
         }
     }
 
@@ -147,15 +227,17 @@ mod tests {
             addr,
             port,
             transport,
-            exempt: false,
+            caller: Caller::Application,
+            local_address: false,
             bound_to_device: false,
         }
     }
 
     #[test]
     fn each_attempt_has_one_reason() {
-        use Decision::{Pass, Redirect, Refuse};
+        use Decision::{Pass, Refuse};
         use FlowReason as R;
+        const REDIRECT: Decision = Decision::Redirect(R::Redirected);
         use Transport::{Other, Tcp, Udp};
         let v6 = |last: u8| {
             let mut addr = [0; 16];
@@ -165,9 +247,9 @@ mod tests {
         let mut link_local6 = V6;
         link_local6[..2].copy_from_slice(&[0xfe, 0xbf]);
         let cases = [
-            (V4, 443, Tcp, Redirect),
-            (V4, 80, Tcp, Redirect),
-            (V6, 443, Tcp, Redirect),
+            (V4, 443, Tcp, REDIRECT),
+            (V4, 80, Tcp, REDIRECT),
+            (V6, 443, Tcp, REDIRECT),
             (V4, 8443, Tcp, Pass(R::OtherPort)),
             (V4, 0, Tcp, Pass(R::OtherPort)),
             (V4, 53, Udp, Pass(R::OtherPort)),
@@ -180,9 +262,9 @@ mod tests {
             (mapped([127, 0, 0, 1]), 443, Udp, Pass(R::Loopback)),
             (v6(1), 443, Tcp, Pass(R::Loopback)),
             (v6(0), 443, Tcp, Pass(R::Loopback)),
-            (v6(2), 443, Tcp, Redirect),
+            (v6(2), 443, Tcp, REDIRECT),
             (mapped([169, 254, 169, 254]), 80, Tcp, Pass(R::LinkLocal)),
-            (mapped([169, 253, 0, 1]), 80, Tcp, Redirect),
+            (mapped([169, 253, 0, 1]), 80, Tcp, REDIRECT),
             (link_local6, 443, Tcp, Pass(R::LinkLocal)),
         ];
         for (addr, port, transport, expected) in cases {
@@ -192,15 +274,32 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_and_device_bound_sockets_are_left_alone() {
-        let exempt = Attempt {
-            exempt: true,
-            ..attempt(V4, 443, Transport::Tcp)
-        };
-        assert_eq!(
-            decide(&exempt, &settings()),
-            Decision::Pass(FlowReason::Exempt)
-        );
+    fn weirs_own_are_left_alone_and_the_canary_is_not() {
+        use FlowReason as R;
+        for (caller, expected) in [
+            (Caller::Application, Decision::Redirect(R::Redirected)),
+            (Caller::Proxy, Decision::Pass(R::Exempt)),
+            (Caller::ExemptUser, Decision::Pass(R::ExemptUser)),
+            (Caller::Canary, Decision::Redirect(R::Canary)),
+        ] {
+            let attempt = Attempt {
+                caller,
+                ..attempt(V4, 443, Transport::Tcp)
+            };
+            assert_eq!(decide(&attempt, &settings()), expected);
+        }
+    }
+
+    #[test]
+    fn what_stays_in_the_pod_or_on_a_device_is_left_alone() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let local = Attempt {
+                local_address: true,
+                ..attempt(V4, 443, transport)
+            };
+            let expected = Decision::Pass(FlowReason::LocalAddress);
+            assert_eq!(decide(&local, &settings()), expected);
+        }
         let bound = Attempt {
             bound_to_device: true,
             ..attempt(V4, 443, Transport::Tcp)
@@ -209,6 +308,44 @@ mod tests {
             decide(&bound, &settings()),
             Decision::Pass(FlowReason::BoundToDevice)
         );
+    }
+
+    #[test]
+    fn ports_are_used_evenly_whatever_the_stride_of_cookies() {
+        for stride in [1_usize, 2, 16, 4096, 65_536] {
+            let mut used = [0_u32; 16];
+            for cookie in (1..).step_by(stride).take(1600) {
+                let port = listen_port(&settings(), cookie);
+                assert!(is_listen_port(&settings(), port));
+                used[usize::from(port - 15001)] += 1;
+            }
+            // 100 each, were it perfect.
+            assert!(
+                used.iter().all(|count| (60..=140).contains(count)),
+                "stride {stride}: {used:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_proxys_ports_are_its() {
+        let single = Settings {
+            listen_count: 1,
+            ..settings()
+        };
+        assert_eq!(listen_port(&single, 7), 15001);
+        for (settings, port, expected) in [
+            (settings(), 15000, false),
+            (settings(), 15001, true),
+            (settings(), 15016, true),
+            (settings(), 15017, false),
+            (settings(), 443, false),
+            (single, 15001, true),
+            (single, 15002, false),
+            (Settings::NOTHING, 0, false),
+        ] {
+            assert_eq!(is_listen_port(&settings, port), expected, "{port}");
+        }
     }
 
     #[test]
@@ -225,22 +362,44 @@ mod tests {
     }
 
     #[test]
-    fn quic_and_a_missing_proxy_follow_the_settings() {
+    fn quic_follows_the_settings() {
         let open = Settings {
             quic: Quic::Allow as u8,
-            on_proxy_down: OnProxyDown::Open as u8,
             ..settings()
         };
         let udp = attempt(V4, 443, Transport::Udp);
         assert_eq!(decide(&udp, &open), Decision::Pass(FlowReason::QuicAllowed));
-        assert_eq!(
-            without_proxy(&open),
-            Decision::Pass(FlowReason::ProxyDownOpen)
-        );
-        assert_eq!(
-            without_proxy(&settings()),
-            Decision::Refuse(FlowReason::ProxyDownClosed)
-        );
+    }
+
+    #[test]
+    fn who_listens_decides_what_becomes_of_a_redirect() {
+        use Decision::{Pass, Redirect, Refuse};
+        use FlowReason as R;
+        let closed = settings();
+        let open = Settings {
+            on_proxy_down: OnProxyDown::Open as u8,
+            ..settings()
+        };
+        for (listener, in_closed, in_open) in [
+            (
+                Listener::Trusted,
+                Redirect(R::Redirected),
+                Redirect(R::Redirected),
+            ),
+            (
+                Listener::Absent,
+                Redirect(R::ProxyDownClosed),
+                Pass(R::ProxyDownOpen),
+            ),
+            (
+                Listener::Foreign,
+                Refuse(R::ProxyDownClosed),
+                Pass(R::ProxyDownOpen),
+            ),
+        ] {
+            assert_eq!(given_listener(listener, R::Redirected, &closed), in_closed);
+            assert_eq!(given_listener(listener, R::Redirected, &open), in_open);
+        }
     }
 
     #[test]
@@ -252,7 +411,7 @@ mod tests {
         full.port_count = 16;
         assert_eq!(
             decide(&attempt(V4, 1015, Transport::Tcp), &full),
-            Decision::Redirect
+            Decision::Redirect(FlowReason::Redirected)
         );
         assert_eq!(
             decide(&attempt(V4, 443, Transport::Tcp), &full),

@@ -5,13 +5,18 @@
 //! so there is nothing to expire.
 
 use aya_ebpf::{
+    Global,
     bindings::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
         BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops,
     },
+    helpers::generated as helpers,
     programs::SockOpsContext,
 };
+use aya_log_ebpf::debug;
 use weir_common::{Flow, FlowReason, HandshakeKey, Role, mapped};
+
+use weir_ebpf::is_listen_port;
 
 use crate::{
     connect::bytes,
@@ -20,6 +25,11 @@ use crate::{
 };
 
 const AF_INET: u32 = 2;
+
+/// 1 where this program type may ask for the namespace's cookie; set by the
+/// loader, so that the verifier never sees the call where it may not.
+#[unsafe(no_mangle)]
+static WEIR_NETNS_COOKIE: Global<u32> = Global::new(0);
 
 pub(crate) fn event(ctx: &SockOpsContext) {
     match ctx.op() {
@@ -38,14 +48,14 @@ fn publish(ctx: &SockOpsContext) {
     };
     let key = HandshakeKey {
         addr: local_addr(ctx.ops),
-        netns: 0,
+        netns: netns(ctx.ops),
         port: local_port(ctx.ops),
         proxy_port: remote_port(ctx.ops),
         reserved: 0,
     };
     if WEIR_HANDSHAKE.insert(key, flow, 0).is_err() {
         // The proxy will find no origin, and refuse.
-        count(FlowReason::StorageFailed);
+        count(FlowReason::HandshakeFull);
         return;
     }
     // Called again when the socket closes, for handshakes that never complete.
@@ -59,12 +69,12 @@ fn adopt(ctx: &SockOpsContext) {
     let Some(settings) = WEIR_SETTINGS.get(0) else {
         return;
     };
-    if proxy_port != settings.listen_port {
+    if !is_listen_port(settings, proxy_port) {
         return;
     }
     let key = HandshakeKey {
         addr: remote_addr(ctx.ops),
-        netns: 0,
+        netns: netns(ctx.ops),
         port: remote_port(ctx.ops),
         proxy_port,
         reserved: 0,
@@ -79,6 +89,10 @@ fn adopt(ctx: &SockOpsContext) {
         count(FlowReason::StorageFailed);
     }
     let _ = WEIR_HANDSHAKE.remove(key);
+    debug!(
+        ctx,
+        "the proxy's socket adopts the flow of cookie {}", flow.cookie
+    );
 }
 
 /// The application's end closes: remove what a failed handshake left.
@@ -89,7 +103,7 @@ fn withdraw(ctx: &SockOpsContext) {
     };
     let key = HandshakeKey {
         addr: local_addr(ctx.ops),
-        netns: 0,
+        netns: netns(ctx.ops),
         port: local_port(ctx.ops),
         proxy_port: remote_port(ctx.ops),
         reserved: 0,
@@ -116,6 +130,16 @@ fn application_flow(ctx: &SockOpsContext) -> Option<Flow> {
 fn socket(ops: *mut bpf_sock_ops) -> *mut bpf_sock {
     // SAFETY: the kernel passes a valid context; the union has one arm.
     unsafe { (*ops).__bindgen_anon_2.sk }
+}
+
+/// The network namespace both ends are in, 0 where the kernel does not tell.
+#[inline(always)]
+fn netns(ops: *mut bpf_sock_ops) -> u64 {
+    if WEIR_NETNS_COOKIE.load() == 0 {
+        return 0;
+    }
+    // SAFETY: the helper takes the context of this program type.
+    unsafe { helpers::bpf_get_netns_cookie(ops.cast()) }
 }
 
 #[inline(always)]

@@ -7,4 +7,7 @@
 
 mod decide;
 
-pub use decide::{Attempt, Decision, Transport, decide, without_proxy};
+pub use decide::{
+    Attempt, Caller, Decision, Listener, Transport, captures, decide, given_listener,
+    is_listen_port, listen_port,
+};

@@ -1,6 +1,7 @@
 //! Entry points of weir's eBPF programs: each maps an outcome to a return code.
 //!
 //! The life of a redirected connection, in call order:
+//! 0. `weir_setsockopt` took the proxy's claim, once, when it began to listen.
 //! 1. `weir_connect4/6` decides, stores the destination in the socket's own
 //!    storage and rewrites the address to the proxy's.
 //! 2. `weir_sock_ops` on the application's side, when the source port is chosen
@@ -26,8 +27,10 @@
               that the verifier has to follow"
 )]
 
+mod claim;
 mod connect;
 mod counters;
+mod events;
 mod handshake;
 mod maps;
 mod original_dst;
@@ -111,6 +114,12 @@ pub fn weir_sock_ops(ctx: SockOpsContext) -> u32 {
 pub fn weir_getsockopt(ctx: SockoptContext) -> i32 {
     original_dst::answer(&ctx);
     PROCEED
+}
+
+/// `setsockopt`, before the kernel's own handler.
+#[cgroup_sockopt(setsockopt)]
+pub fn weir_setsockopt(ctx: SockoptContext) -> i32 {
+    claim::option(&ctx).code()
 }
 
 /// bpf_sk_storage and the socket lookups are for GPL-compatible programs only.

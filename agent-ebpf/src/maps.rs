@@ -4,17 +4,20 @@ use core::ptr;
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    btf_maps::{Array, HashMap, SkStorage},
+    btf_maps::{Array, HashMap, RingBuf, SkStorage},
     helpers::generated as helpers,
     macros::btf_map,
 };
-use weir_common::{Flow, FlowReason, HandshakeKey, Settings};
+use weir_common::{Flow, FlowEvent, FlowReason, HandshakeKey, MAX_LOCAL_ADDRESSES, Settings};
 
 /// Handshakes in flight at once. An entry lives for a loopback handshake, some
 /// ten microseconds; the bound is what a burst of unanswered SYNs may pin.
 const HANDSHAKES_MAX: usize = 16_384;
-/// cgroups whose traffic is exempt: a proxy has one, and one more while it restarts.
-const EXEMPT_MAX: usize = 16;
+/// cgroups whose traffic is exempt: a proxy has one, and a new one after each
+/// restart of its container. A power of two, for the ring that ages them.
+pub(crate) const EXEMPT_MAX: usize = 64;
+/// Bytes of events that wait for whoever follows: some thousand.
+const EVENTS_BYTES: usize = 64 * 1024;
 /// One entry per reason, with room for reasons of the next version.
 const REASONS_MAX: usize = 64;
 
@@ -24,6 +27,23 @@ pub(crate) static WEIR_SETTINGS: Array<Settings, 1> = Array::new();
 /// cgroup v2 id → 1.
 #[btf_map]
 pub(crate) static WEIR_EXEMPT: HashMap<u64, u32, EXEMPT_MAX> = HashMap::new();
+
+/// The keys of `WEIR_EXEMPT` in the order of their claims, as a ring; the last
+/// element is the place of the next.
+#[btf_map]
+pub(crate) static WEIR_CLAIMS: Array<u64, { EXEMPT_MAX + 1 }> = Array::new();
+
+/// Address in network order, IPv4 as mapped → 1.
+#[btf_map]
+pub(crate) static WEIR_LOCAL: HashMap<
+    [u8; 16],
+    u32,
+    MAX_LOCAL_ADDRESSES,
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+#[btf_map]
+pub(crate) static WEIR_EVENTS: RingBuf<FlowEvent, EVENTS_BYTES> = RingBuf::new();
 
 #[btf_map]
 pub(crate) static WEIR_FLOW: SkStorage<Flow> = SkStorage::new();

@@ -2,7 +2,8 @@
 //!
 //! Answers what netfilter would (`SO_ORIGINAL_DST`, `IP6T_SO_ORIGINAL_DST`), so
 //! that any transparent proxy works behind these programs, and the whole
-//! `Flow` under weir's own level. Every other option is left untouched.
+//! `Flow` under weir's own level; the counters too, because on Linux 5.10 an
+//! unprivileged process can read no map. Every other option is left untouched.
 
 use core::mem::size_of;
 
@@ -10,9 +11,9 @@ use aya_ebpf::{
     bindings::{bpf_sock, bpf_sockopt},
     programs::SockoptContext,
 };
-use weir_common::{Role, SO_WEIR_FLOW, SOL_WEIR, is_mapped};
+use weir_common::{FlowReason, Role, SO_WEIR_COUNTERS, SO_WEIR_FLOW, SOL_WEIR, is_mapped};
 
-use crate::maps::stored_flow;
+use crate::{connect::in_claimed_cgroup, counters::counted, maps::stored_flow};
 
 const SOL_IP: i32 = 0;
 const SOL_IPV6: i32 = 41;
@@ -21,7 +22,7 @@ const SO_ORIGINAL_DST: i32 = 80;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// The kernel shows a program at most one page of an option's value.
-const OPTLEN_MAX: i32 = 4096;
+pub(crate) const OPTLEN_MAX: i32 = 4096;
 
 /// `struct sockaddr_in`.
 #[repr(C)]
@@ -56,6 +57,12 @@ pub(crate) fn answer(ctx: &SockoptContext) {
         (SOL_IP, SO_ORIGINAL_DST) => Asked::V4,
         (SOL_IPV6, SO_ORIGINAL_DST) => Asked::V6,
         (SOL_WEIR, SO_WEIR_FLOW) => Asked::Flow,
+        (SOL_WEIR, SO_WEIR_COUNTERS) => {
+            if in_claimed_cgroup() {
+                write_counters(opt);
+            }
+            return;
+        }
         _ => {
             if len > OPTLEN_MAX {
                 // The kernel would fail the call with EFAULT, because it cannot
@@ -130,6 +137,34 @@ fn write<T>(opt: *mut bpf_sockopt, value: T) {
     unsafe {
         start.cast::<T>().write_unaligned(value);
         (&raw mut (*opt).optlen).write_volatile(size_of::<T>() as i32);
+        (&raw mut (*opt).retval).write_volatile(0);
+    }
+}
+
+/// Writes how often each reason was counted, if the caller's buffer has room.
+#[inline(always)]
+fn write_counters(opt: *mut bpf_sockopt) {
+    const LEN: usize = FlowReason::COUNT * size_of::<u64>();
+    // SAFETY: the kernel passes a valid context; the unions have one arm each.
+    let (start, end) = unsafe {
+        (
+            (*opt).__bindgen_anon_2.optval,
+            (*opt).__bindgen_anon_3.optval_end,
+        )
+    };
+    if start as usize + LEN > end as usize {
+        return;
+    }
+    let mut index = 0;
+    while index < FlowReason::COUNT {
+        let count = counted(FlowReason::ALL[index]);
+        // SAFETY: `LEN` bytes from `start` lie before `end`.
+        unsafe { start.cast::<u64>().add(index).write_unaligned(count) };
+        index += 1;
+    }
+    // SAFETY: the kernel passes a valid context; the fields are writable.
+    unsafe {
+        (&raw mut (*opt).optlen).write_volatile(LEN as i32);
         (&raw mut (*opt).retval).write_volatile(0);
     }
 }

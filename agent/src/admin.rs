@@ -8,10 +8,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,6 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
+use weir_common::FlowReason;
 
 use crate::export::prometheus::Metrics;
 
@@ -34,12 +32,48 @@ const HEADER_WAIT: Duration = Duration::from_secs(10);
 /// The exposition format of Prometheus, version 0.0.4.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Reads what the kernel half has counted, in the order of `FlowReason::ALL`;
+/// none while it does not answer.
+pub type KernelCounters = Box<dyn Fn() -> Option<[u64; FlowReason::COUNT]> + Send + Sync>;
+
 /// What is served.
 pub struct Admin {
     /// Rendered on each request to `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// Whether redirected connections are being accepted.
-    pub ready: Arc<AtomicBool>,
+    /// Asked before that.
+    pub kernel: KernelCounters,
+    /// Whether interception works.
+    pub readiness: Arc<Readiness>,
+}
+
+/// Whether interception works, or why not.
+#[derive(Debug)]
+pub struct Readiness(Mutex<Result<(), String>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Mutex::new(Err("interception is not proven yet".to_owned())))
+    }
+}
+
+impl Readiness {
+    /// It works.
+    pub fn ready(&self) {
+        *self.lock() = Ok(());
+    }
+
+    /// It does not, for this reason.
+    pub fn not_ready(&self, reason: &str) {
+        *self.lock() = Err(reason.to_owned());
+    }
+
+    fn now(&self) -> Result<(), String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Result<(), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Admin {
@@ -88,6 +122,9 @@ impl Admin {
         }
         match request.uri().path() {
             "/metrics" => {
+                if let Some(counts) = (self.kernel)() {
+                    self.metrics.set_kernel_flows(&counts);
+                }
                 let mut response = text(StatusCode::OK, self.metrics.render());
                 response.headers_mut().insert(
                     header::CONTENT_TYPE,
@@ -96,11 +133,10 @@ impl Admin {
                 response
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" if self.ready.load(Ordering::Acquire) => text(StatusCode::OK, "ready\n"),
-            "/readyz" => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not accepting connections\n",
-            ),
+            "/readyz" => match self.readiness.now() {
+                Ok(()) => text(StatusCode::OK, "ready\n"),
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            },
             _ => text(
                 StatusCode::NOT_FOUND,
                 "there is /metrics, /healthz and /readyz\n",

@@ -1,5 +1,18 @@
 //! Wiring, and the order of starting and stopping.
 
+pub mod detach;
 pub mod exec;
+pub mod init;
 pub mod log;
 pub mod proxy;
+mod requirements;
+pub mod state;
+
+use std::io::{self, Write};
+
+/// Tells the user something, as one line. Standard error may be gone, which is
+/// no reason to end.
+fn say(line: &str) {
+    let line = line.replace(['\n', '\r'], " ");
+    let _unheard = writeln!(io::stderr(), "weir: {line}");
+}

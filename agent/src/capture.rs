@@ -1,12 +1,19 @@
 //! The kernel half, from user space: load the programs, attach them to one
-//! cgroup, tell them where the proxy is, read what they counted.
+//! cgroup, tell them where the proxy is, read what they counted; put a new build
+//! in the place of an old one ([`upgrade`]).
 //!
 //! The only user of aya. It does not find or make cgroups (`sys::cgroup`), and
 //! does not decide what is captured beyond writing the [`Settings`].
 
+pub mod upgrade;
+
 use std::{
-    io,
+    collections::BTreeSet,
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
     os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
 };
 
 use aya::{
@@ -14,15 +21,24 @@ use aya::{
     maps::{Array, HashMap, MapData, MapError},
     programs::{CgroupSockAddr, CgroupSockopt, ProgramError, ProgramFd, SockOps},
 };
-use weir_common::{FlowReason, Settings, map, program};
+use serde::{Deserialize, Serialize};
+use weir_common::{FlowReason, MAX_LOCAL_ADDRESSES, Settings, global, map, program};
 
-use crate::sys::bpf::{self, AttachType};
+use crate::{
+    config::CaptureConfig,
+    sys::{
+        bpf::{self, AttachType},
+        claim::Token,
+    },
+};
+use upgrade::Previous;
 
 /// Programs and attach types, in the order of attachment: what only answers or
 /// observes first, what changes traffic last, so that a redirected connection
 /// always finds the programs that carry its origin.
-const PROGRAMS: [(&str, AttachType); 8] = [
+pub(crate) const PROGRAMS: [(&str, AttachType); 9] = [
     (program::GETSOCKOPT, AttachType::Getsockopt),
+    (program::SETSOCKOPT, AttachType::Setsockopt),
     (program::SOCK_OPS, AttachType::SockOps),
     (program::PEERNAME4, AttachType::Getpeername4),
     (program::PEERNAME6, AttachType::Getpeername6),
@@ -31,6 +47,12 @@ const PROGRAMS: [(&str, AttachType); 8] = [
     (program::CONNECT4, AttachType::Connect4),
     (program::CONNECT6, AttachType::Connect6),
 ];
+
+/// aya-log's map, and the least its size can be: one page of any architecture.
+const LOGS: &str = "AYA_LOGS";
+const LOGS_UNUSED_BYTES: u32 = 4096;
+/// aya-log's level, fixed when the programs are loaded.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir.bpf.o"));
 
@@ -68,6 +90,34 @@ pub enum CaptureError {
         /// Why.
         source: io::Error,
     },
+    /// What is attached cannot be looked at.
+    #[error(
+        "cannot look at what is attached to the cgroup: {0}: replacing and detaching take \
+         CAP_SYS_ADMIN, run weir as root or in a privileged container"
+    )]
+    Inspect(#[source] io::Error),
+    /// What is attached was built for other maps.
+    #[error(
+        "the programs attached now have another layout of map {0}: run `weir detach` first \
+         (connections made in between pass uninspected), or replace the pod"
+    )]
+    Layout(String),
+    /// The maps in use cannot be handed to the new programs.
+    #[error("cannot hand map {name} over to the new programs: {source}")]
+    HandOver {
+        /// Which map.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// More addresses than the kernel half holds.
+    #[error(
+        "{count} local addresses are more than the {MAX_LOCAL_ADDRESSES} that can be left alone"
+    )]
+    TooManyAddresses {
+        /// How many there are.
+        count: usize,
+    },
     /// A map could not be read or written.
     #[error("cannot access eBPF map {name}: {source}")]
     Map {
@@ -91,28 +141,139 @@ fn permission_hint(error: &aya::EbpfError) -> &'static str {
     ""
 }
 
+/// On how many ports the proxy listens. One address and port takes as many
+/// connections as the application has ephemeral ports, 28,232 by default, while
+/// direct ones have that many for each destination.
+pub const LISTEN_PORTS: u16 = 16;
+
+/// Where the proxy listens: on both loopback addresses, the same ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listening {
+    /// The first port.
+    pub port: u16,
+    /// How many ports, from the first on; a power of two.
+    pub count: u16,
+    /// Whether on the IPv6 loopback as well; some machines have none.
+    pub ipv6: bool,
+}
+
+/// What the kernel is told: what to capture, where to send it, who is exempt.
+#[must_use]
+pub fn settings(
+    config: &CaptureConfig,
+    listening: Listening,
+    token: &Token,
+    exempt_uid: Option<NonZeroU32>,
+) -> Settings {
+    let given = config.ports.as_slice();
+    let mut settings = Settings {
+        listen6: Ipv6Addr::LOCALHOST.octets(),
+        token: token.bytes(),
+        listen4: Ipv4Addr::LOCALHOST.octets(),
+        exempt_uid: exempt_uid.map_or(0, NonZeroU32::get),
+        listen_port: listening.port,
+        listen_count: listening.count,
+        has_listen6: u8::from(listening.ipv6),
+        quic: config.quic as u8,
+        on_proxy_down: config.on_proxy_down as u8,
+        // At most `MAX_PORTS`, by its type.
+        port_count: u8::try_from(given.len()).unwrap_or(u8::MAX),
+        ..Settings::NOTHING
+    };
+    for (slot, port) in settings.ports.iter_mut().zip(given) {
+        *slot = *port;
+    }
+    settings
+}
+
+/// How much the programs themselves write to aya-log's ring. Fixed when they
+/// are loaded; what is off costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum KernelLog {
+    /// Nothing.
+    #[default]
+    Off = 0,
+    /// Wrong tokens.
+    Warn = 2,
+    /// Each decision and claim.
+    Info = 3,
+    /// Each handshake as well.
+    Debug = 4,
+}
+
+/// What the running kernel offers beyond what weir needs, as found by loading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// `sock_ops` programs know the network namespace's cookie, so that two
+    /// namespaces below one cgroup cannot be mixed up.
+    pub netns_cookie: bool,
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let netns_cookie = if self.netns_cookie { "yes" } else { "no" };
+        write!(out, "netns cookie {netns_cookie}")
+    }
+}
+
 /// weir's programs and maps, loaded.
 ///
 /// Dropping it closes the descriptors; programs that were attached stay with
 /// their cgroup until it is removed.
 pub struct Capture {
     ebpf: Ebpf,
+    features: Features,
     settings: Array<MapData, Settings>,
-    exempt: HashMap<MapData, u64, u32>,
+    local: HashMap<MapData, [u8; 16], u32>,
     counters: HashMap<MapData, u32, u64>,
 }
 
 impl Capture {
-    /// Loads programs and maps; nothing is attached yet.
+    /// Loads programs and maps; nothing is attached yet. With `previous`, the
+    /// maps are the ones that its programs use.
     ///
     /// # Errors
     ///
     /// A missing capability, a kernel older than 5.10, a verifier refusal.
-    pub fn load() -> Result<Self, CaptureError> {
+    pub fn load(log: KernelLog, previous: Option<&Previous>) -> Result<Self, CaptureError> {
+        let pins = previous.map(Previous::pin_maps).transpose()?;
+        let pins = pins.as_ref().map(|pins| pins.paths()).unwrap_or_default();
+        let newest = Features { netns_cookie: true };
+        match Self::load_with(log, newest, &pins) {
+            // The verifier knows no such helper for this program type.
+            Err(CaptureError::Program { .. }) => {
+                let oldest = Features {
+                    netns_cookie: false,
+                };
+                Self::load_with(log, oldest, &pins)
+            }
+            other => other,
+        }
+    }
+
+    fn load_with(
+        log: KernelLog,
+        features: Features,
+        pins: &[(&'static str, PathBuf)],
+    ) -> Result<Self, CaptureError> {
         if OBJECT.is_empty() {
             return Err(CaptureError::NoObject);
         }
-        let mut ebpf = EbpfLoader::new()
+        let level = log as u8;
+        let netns_cookie = u32::from(features.netns_cookie);
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(LOG_LEVEL, &level, true)
+            .override_global(global::NETNS_COOKIE, &netns_cookie, true);
+        if log == KernelLog::Off {
+            loader.map_max_entries(LOGS, LOGS_UNUSED_BYTES);
+        }
+        for (name, path) in pins {
+            loader.map_pin_path(name, path);
+        }
+        let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| CaptureError::Load(Box::new(error)))?;
         for (name, attach_type) in PROGRAMS {
@@ -120,22 +281,40 @@ impl Capture {
         }
         let settings = Array::try_from(take(&mut ebpf, map::SETTINGS)?)
             .map_err(|source| map_error(map::SETTINGS, source))?;
-        let exempt = HashMap::try_from(take(&mut ebpf, map::EXEMPT)?)
-            .map_err(|source| map_error(map::EXEMPT, source))?;
-        let mut counters: HashMap<MapData, u32, u64> =
+        let local = HashMap::try_from(take(&mut ebpf, map::LOCAL)?)
+            .map_err(|source| map_error(map::LOCAL, source))?;
+        let counters: HashMap<MapData, u32, u64> =
             HashMap::try_from(take(&mut ebpf, map::COUNTERS)?)
                 .map_err(|source| map_error(map::COUNTERS, source))?;
-        for reason in FlowReason::ALL {
-            counters
-                .insert(reason as u32, 0, 0)
-                .map_err(|source| map_error(map::COUNTERS, source))?;
-        }
-        Ok(Self {
+        let mut capture = Self {
             ebpf,
+            features,
             settings,
-            exempt,
+            local,
             counters,
-        })
+        };
+        capture.name_counters()?;
+        Ok(capture)
+    }
+
+    /// Makes each counter exist, so that it is shown as 0 and not left out. What
+    /// is there already goes on.
+    fn name_counters(&mut self) -> Result<(), CaptureError> {
+        const BPF_NOEXIST: u64 = 1;
+        for reason in FlowReason::ALL {
+            match self.counters.insert(reason as u32, 0, BPF_NOEXIST) {
+                Ok(()) => {}
+                Err(error) if is_present(&error) => {}
+                Err(source) => return Err(map_error(map::COUNTERS, source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the running kernel offers.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// Attaches all programs to a cgroup v2 directory.
@@ -154,15 +333,67 @@ impl Capture {
         Ok(())
     }
 
-    /// Never capture traffic of tasks in this cgroup (v2 id = inode of its directory).
+    /// Attaches each program in the place of the one it replaces, in one step:
+    /// no call finds neither. Those that `previous` lacks are added.
     ///
     /// # Errors
     ///
-    /// A full map.
-    pub fn exempt(&mut self, cgroup_id: u64) -> Result<(), CaptureError> {
-        self.exempt
-            .insert(cgroup_id, 1, 0)
-            .map_err(|source| map_error(map::EXEMPT, source))
+    /// As [`Self::attach`]; or somebody detached the previous ones meanwhile.
+    pub fn attach_replacing(
+        &mut self,
+        cgroup: BorrowedFd<'_>,
+        previous: &Previous,
+    ) -> Result<(), CaptureError> {
+        for (name, attach_type) in PROGRAMS {
+            let fd = self.program_fd(name, attach_type)?;
+            let error = |source| CaptureError::Attach { name, source };
+            let mut replaced = previous.programs_of(attach_type);
+            match replaced.next() {
+                None => bpf::attach(cgroup, fd.as_fd(), attach_type).map_err(error)?,
+                Some(old) => {
+                    bpf::replace(cgroup, fd.as_fd(), attach_type, old).map_err(error)?;
+                }
+            }
+            // Left by a start that failed half-way.
+            for surplus in replaced {
+                bpf::detach(cgroup, surplus, attach_type).map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses that stay within the pod: connections to them are left alone.
+    ///
+    /// # Errors
+    ///
+    /// There are more than the map holds.
+    pub fn set_local_addresses(&mut self, addresses: &[IpAddr]) -> Result<(), CaptureError> {
+        let wanted: BTreeSet<[u8; 16]> = addresses.iter().copied().map(as_mapped).collect();
+        if wanted.len() > MAX_LOCAL_ADDRESSES {
+            return Err(CaptureError::TooManyAddresses {
+                count: wanted.len(),
+            });
+        }
+        let error = |source| map_error(map::LOCAL, source);
+        let present: Vec<[u8; 16]> = self.local.keys().collect::<Result<_, _>>().map_err(error)?;
+        for gone in present.iter().filter(|address| !wanted.contains(*address)) {
+            self.local.remove(gone).map_err(error)?;
+        }
+        for address in wanted {
+            self.local.insert(address, 1, 0).map_err(error)?;
+        }
+        Ok(())
+    }
+
+    /// The settings in force.
+    ///
+    /// # Errors
+    ///
+    /// Only if the map is gone.
+    pub fn settings(&self) -> Result<Settings, CaptureError> {
+        self.settings
+            .get(&0, 0)
+            .map_err(|source| map_error(map::SETTINGS, source))
     }
 
     /// Replaces the settings; from the next `connect` on they are in force.
@@ -207,7 +438,7 @@ impl Capture {
             AttachType::SockOps => <&SockOps>::try_from(program)
                 .and_then(SockOps::fd)
                 .map_err(error),
-            AttachType::Getsockopt => <&CgroupSockopt>::try_from(program)
+            AttachType::Getsockopt | AttachType::Setsockopt => <&CgroupSockopt>::try_from(program)
                 .and_then(CgroupSockopt::fd)
                 .map_err(error),
             AttachType::Connect4
@@ -236,7 +467,7 @@ fn load_program(
         AttachType::SockOps => <&mut SockOps>::try_from(program)
             .and_then(SockOps::load)
             .map_err(error),
-        AttachType::Getsockopt => <&mut CgroupSockopt>::try_from(program)
+        AttachType::Getsockopt | AttachType::Setsockopt => <&mut CgroupSockopt>::try_from(program)
             .and_then(CgroupSockopt::load)
             .map_err(error),
         AttachType::Connect4
@@ -259,4 +490,24 @@ fn map_error(name: &'static str, source: MapError) -> CaptureError {
         name,
         source: Box::new(source),
     }
+}
+
+/// Whether an insertion failed because the key is there.
+fn is_present(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(error)
+        if error.io_error.kind() == io::ErrorKind::AlreadyExists)
+}
+
+fn as_mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+    .octets()
+}
+
+/// An address as the kernel half writes it.
+#[must_use]
+pub fn from_mapped(address: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(address).to_canonical()
 }

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -48,9 +49,172 @@ pub enum Command {
     #[command(long_about = EXEC_ABOUT, after_long_help = EXEC_AFTER)]
     #[command(override_usage = "weir exec [OPTIONS] [--] <CMD>...")]
     Exec(ExecArgs),
+    /// Attach weir to a pod's cgroup, and exit
+    #[command(long_about = INIT_ABOUT, after_long_help = INIT_AFTER)]
+    Init(InitArgs),
+    /// Take weir's programs off a cgroup
+    ///
+    /// New connections go direct from then on. Those under way are not disturbed. Where nothing of
+    /// weir is attached, nothing is done.
+    Detach(DetachArgs),
+    /// Serve what `weir init` redirects
+    #[command(long_about = PROXY_ABOUT, after_long_help = PROXY_AFTER)]
+    Proxy(ProxyArgs),
     /// The proxy process of `weir exec`, which starts it; not for people.
     #[command(hide = true)]
-    Proxy(ProxyArgs),
+    SupervisedProxy(SupervisedArgs),
+}
+
+/// Where `weir init` leaves what `weir proxy` needs.
+const STATE_DIRECTORY: &str = "/run/weir";
+
+const INIT_ABOUT: &str = "\
+Attach weir to a pod's cgroup, and exit
+
+Loads weir's eBPF programs and attaches them to the cgroup that holds the \
+application's containers and the proxy's. They live as long as that cgroup: \
+nothing is pinned, no process stays. Connections wait for `weir proxy` as \
+`capture.on_proxy_down` says; closed, the default, refuses them until it listens. \
+Run again, it replaces its programs one by one while connections go on.";
+
+const INIT_AFTER: &str = "\
+Privileges:
+  CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; CAP_SYS_RESOURCE on Linux before 5.11; CAP_SYS_ADMIN to
+  replace programs that are attached; CAP_CHOWN to give the state file to another user. A privileged
+  init container has them all.
+
+The cgroup:
+  `auto` finds the pod's from this container's own. It takes a view of the machine's hierarchy: in a
+  container, mount the host's /sys/fs/cgroup read-only at /host/sys/fs/cgroup.
+
+The proxy:
+  It proves itself by the secret in DIR/capture.json, which only --proxy-uid may read. A proxy that
+  cannot do that is recognised by --exempt-uid: weaker, because any process of that user is exempt
+  then, and whatever listens on the proxy's ports is trusted.
+
+Examples:
+  weir init --cgroup auto --config /etc/weir/weir.yaml --state /run/weir
+  weir init --cgroup /sys/fs/cgroup/my.slice --proxy-uid 1337";
+
+const PROXY_ABOUT: &str = "\
+Serve what `weir init` redirects
+
+Listens on the ports that `weir init` chose, proves itself to the kernel half, \
+proves that interception works by a connection of its own, and serves until \
+SIGTERM. Needs no privilege.";
+
+const PROXY_AFTER: &str = "\
+Health:
+  /readyz on the admin address is 200 while a connection made every 5 s is redirected as it should
+  be, and otherwise 503 with the reason; /healthz is 200 while the process works.
+
+Environment:
+  WEIR_LOG  level of weir's own log on standard error: off, error, warn, info, debug, trace [warn]";
+
+/// Arguments of `weir init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The cgroup v2 directory to attach to, or `auto` for this pod's
+    #[arg(long, value_name = "auto|PATH", default_value = "auto")]
+    pub cgroup: CgroupChoice,
+    /// Configuration file; without it the defaults apply
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory for what the proxy needs
+    #[arg(long, value_name = "DIR", default_value = STATE_DIRECTORY)]
+    pub state: PathBuf,
+    /// First of the 16 ports in a row that the proxy listens on
+    #[arg(long, value_name = "PORT", default_value_t = 15001, value_parser = clap::value_parser!(u16).range(1..=65520))]
+    pub port: u16,
+    /// User that the proxy runs as, who may read its state
+    #[arg(long, value_name = "UID", default_value_t = 1337)]
+    pub proxy_uid: u32,
+    /// User whose connections are never captured, for a proxy that cannot prove itself; not 0
+    #[arg(long, value_name = "UID", value_parser = exempt_uid)]
+    pub exempt_uid: Option<NonZeroU32>,
+    /// What the programs write to the kernel's log ring
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub kernel_log: KernelLogLevel,
+}
+
+/// Arguments of `weir detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// The cgroup v2 directory, or `auto` for this pod's
+    #[arg(long, value_name = "auto|PATH", default_value = "auto")]
+    pub cgroup: CgroupChoice,
+}
+
+/// Arguments of `weir proxy`.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Configuration file; without it the defaults apply
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory where `weir init` left what the proxy needs
+    #[arg(long, value_name = "DIR", default_value = STATE_DIRECTORY)]
+    pub state: PathBuf,
+    /// Write what applications are to trust into this directory: ca.pem, bundle.pem, extra.pem and
+    /// truststore.jks
+    #[arg(long, value_name = "DIR")]
+    pub trust: Option<PathBuf>,
+    /// Where metrics and health are served, or `off` [default: 127.0.0.1:15020 if free]
+    #[arg(
+        long,
+        value_name = "ADDR|off",
+        default_value = "default",
+        hide_default_value = true
+    )]
+    pub admin: AdminChoice,
+    /// Show each call on standard error as it ends
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// Which cgroup is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupChoice {
+    /// The pod's that this process is in.
+    Auto,
+    /// The one of this directory.
+    At(PathBuf),
+}
+
+impl FromStr for CgroupChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            path if path.starts_with('/') => Ok(Self::At(path.into())),
+            _ => Err("expected `auto` or an absolute path below a cgroup2 mount".to_owned()),
+        }
+    }
+}
+
+fn exempt_uid(text: &str) -> Result<NonZeroU32, String> {
+    match text.parse() {
+        Ok(0) => Err(
+            "0 is root, and half of everything runs as root: give the proxy a user of its own"
+                .to_owned(),
+        ),
+        Ok(uid) => NonZeroU32::new(uid).ok_or_else(|| "expected a user id".to_owned()),
+        Err(error) => Err(format!("{error}: expected a user id")),
+    }
+}
+
+/// How much the programs write to the kernel's log ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KernelLogLevel {
+    /// Nothing
+    #[default]
+    Off,
+    /// Claims that were refused
+    Warn,
+    /// Each connection as well
+    Info,
+    /// Each handshake as well
+    Debug,
 }
 
 const EXEC_ABOUT: &str = "\
@@ -131,9 +295,9 @@ pub struct ExecArgs {
     pub command: Vec<OsString>,
 }
 
-/// Arguments of `weir proxy`, given by the supervisor of `weir exec`.
+/// Arguments of the proxy process of `weir exec`, given by its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct ProxyArgs {
+pub struct SupervisedArgs {
     /// The control socket.
     #[arg(long)]
     pub control_fd: RawFd,
@@ -160,12 +324,12 @@ pub struct ProxyArgs {
     pub group: u32,
 }
 
-impl ProxyArgs {
+impl SupervisedArgs {
     /// The command line, without the program's name, that parses to these
     /// arguments.
     #[must_use]
     pub fn to_command_line(&self) -> Vec<OsString> {
-        let mut line: Vec<OsString> = vec!["proxy".into()];
+        let mut line: Vec<OsString> = vec!["supervised-proxy".into()];
         let mut option = |name: &str, value: OsString| {
             // One word, so that a value that begins with a hyphen stays a value.
             let mut word = OsString::from(name);
@@ -272,13 +436,13 @@ mod tests {
 
     fn exec(line: &[&str]) -> ExecArgs {
         let line = ["weir", "exec"].iter().chain(line);
-        match Cli::try_parse_from(line)
+        let command = Cli::try_parse_from(line)
             .expect("a good command line")
-            .command
-        {
-            Command::Exec(args) => args,
-            Command::Proxy(args) => panic!("asked for exec, got {args:?}"),
-        }
+            .command;
+        let Command::Exec(args) = command else {
+            panic!("asked for exec, got {command:?}");
+        };
+        args
     }
 
     #[test]
@@ -335,9 +499,30 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_never_recognised_by_root() {
+        let refused = |uid: &str| {
+            let line = ["weir", "init", "--exempt-uid", uid];
+            Cli::try_parse_from(line).map_err(|error| error.to_string())
+        };
+        let said = refused("0").expect_err("root");
+        assert!(said.contains("give the proxy a user of its own"), "{said}");
+        assert!(refused("nobody").is_err());
+        assert!(refused("1337").is_ok());
+    }
+
+    #[test]
+    fn a_cgroup_is_auto_or_an_absolute_path() {
+        assert_eq!("auto".parse(), Ok(CgroupChoice::Auto));
+        let path = "/sys/fs/cgroup/a";
+        assert_eq!(path.parse(), Ok(CgroupChoice::At(path.into())));
+        assert!("a.slice".parse::<CgroupChoice>().is_err());
+        assert!("".parse::<CgroupChoice>().is_err());
+    }
+
+    #[test]
     fn the_proxy_is_told_what_was_meant() {
         for args in [
-            ProxyArgs {
+            SupervisedArgs {
                 control_fd: 3,
                 report_fd: Some(4),
                 config: Some("-c weir.yaml".into()),
@@ -347,7 +532,7 @@ mod tests {
                 user: 61184,
                 group: 61185,
             },
-            ProxyArgs {
+            SupervisedArgs {
                 control_fd: 3,
                 report_fd: None,
                 config: None,
@@ -361,10 +546,11 @@ mod tests {
             let line = [OsString::from("weir")]
                 .into_iter()
                 .chain(args.to_command_line());
-            match Cli::try_parse_from(line).expect("our own line").command {
-                Command::Proxy(parsed) => assert_eq!(parsed, args),
-                Command::Exec(parsed) => panic!("asked for proxy, got {parsed:?}"),
-            }
+            let command = Cli::try_parse_from(line).expect("our own line").command;
+            let Command::SupervisedProxy(parsed) = command else {
+                panic!("asked for the proxy, got {command:?}");
+            };
+            assert_eq!(parsed, args);
         }
     }
 

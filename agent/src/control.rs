@@ -18,6 +18,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::Listening;
+use crate::sys::claim::Token;
+
 /// Upper bound of a line without its newline, in bytes. The largest message is
 /// `Ready`: a certificate of about 1 KiB and a handful of warnings.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -32,10 +35,8 @@ const WRITE_WAIT_MAX: Duration = Duration::from_secs(2);
 pub enum FromProxy {
     /// It listens, has made its CA and given up its privileges. Said once.
     Ready {
-        /// Where it listens for redirected IPv4 connections.
-        listen4: SocketAddr,
-        /// The same for IPv6, on the same port, where the machine has IPv6.
-        listen6: Option<SocketAddr>,
+        /// Where it listens for redirected connections.
+        listening: Listening,
         /// Where metrics and health are served, unless that is off.
         admin: Option<SocketAddr>,
         /// The certificate of its CA, PEM. The key never leaves the proxy.
@@ -43,7 +44,11 @@ pub enum FromProxy {
         /// What the user should know; one line each.
         warnings: Vec<String>,
     },
-    /// It could not start, and exits. Said instead of `Ready`.
+    /// A connection of its own was redirected and arrived with its destination:
+    /// interception works. Said once, after [`ToProxy::Configured`].
+    Proven,
+    /// It could not start, or interception does not work, and it exits. Said
+    /// instead of `Ready` or `Proven`.
     Failed {
         /// Cause and remedy, one line.
         message: String,
@@ -59,6 +64,14 @@ pub enum FromProxy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ToProxy {
+    /// The secret that the kernel half was given. Said first, and once: on a
+    /// command line or in the environment others could read it.
+    Token {
+        /// The secret.
+        token: Token,
+    },
+    /// The kernel half knows where the proxy listens. Said after `Ready`.
+    Configured,
     /// The answer to [`FromProxy::ResolveExe`].
     Exe {
         /// The process asked about.
@@ -79,6 +92,9 @@ pub enum ControlError {
     /// A line is longer than [`LINE_BYTES_MAX`].
     #[error("a control message is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
+    /// Another message was due.
+    #[error("the supervisor did not say the token first")]
+    NoToken,
     /// A line is not a message.
     #[error("a control message is not understood: {0}")]
     NotAMessage(#[source] serde_json::Error),
@@ -106,6 +122,27 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, ControlError> {
 /// The line is not such a message.
 pub fn decode<M: DeserializeOwned>(line: &[u8]) -> Result<M, ControlError> {
     serde_json::from_slice(line).map_err(ControlError::NotAMessage)
+}
+
+/// Waits for the supervisor's first message, the token. Reads nothing past it.
+///
+/// # Errors
+/// The supervisor is gone, or says something else.
+pub fn receive_token(socket: &mut UnixStream) -> Result<Token, ControlError> {
+    let mut lines = Lines::default();
+    loop {
+        let mut byte = [0];
+        socket.read_exact(&mut byte)?;
+        lines.push(&byte);
+        if let Some(line) = lines.next_line()? {
+            return match decode(&line)? {
+                ToProxy::Token { token } => Ok(token),
+                ToProxy::Configured | ToProxy::Exe { .. } | ToProxy::Finish { .. } => {
+                    Err(ControlError::NoToken)
+                }
+            };
+        }
+    }
 }
 
 /// Cuts what arrives into lines, never holding more than one line and what was
@@ -227,12 +264,31 @@ mod tests {
 
     fn ready() -> FromProxy {
         FromProxy::Ready {
-            listen4: "127.0.0.1:15001".parse().expect("an address"),
-            listen6: None,
+            listening: Listening {
+                port: 15001,
+                count: 16,
+                ipv6: false,
+            },
             admin: Some("127.0.0.1:15020".parse().expect("an address")),
             ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             warnings: vec!["a\nb".to_owned()],
         }
+    }
+
+    #[test]
+    fn the_token_comes_first_and_nothing_behind_it_is_lost() {
+        let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let token = Token::random().expect("randomness");
+        let said = ToProxy::Token {
+            token: token.clone(),
+        };
+        ours.write_all(&encode(&said).expect("short"))
+            .expect("open");
+        ours.write_all(&encode(&ToProxy::Configured).expect("short"))
+            .expect("open");
+        assert_eq!(receive_token(&mut theirs).expect("a token"), token);
+        let next = receive_token(&mut theirs);
+        assert!(matches!(next, Err(ControlError::NoToken)), "{next:?}");
     }
 
     #[test]

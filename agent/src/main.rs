@@ -23,10 +23,13 @@ fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
             Command::Exec(args) => app::exec::run(args),
-            Command::Proxy(args) => {
+            Command::Init(args) => app::init::run(&args),
+            Command::Detach(args) => app::detach::run(&args),
+            Command::Proxy(args) => app::proxy::run(args),
+            Command::SupervisedProxy(args) => {
                 // It was executed through /proc/self/exe, and would be called that.
                 nix::sys::prctl::set_name(c"weir-proxy")?;
-                app::proxy::run(args)
+                app::proxy::run_supervised(args)
             }
         },
         Err(error) => {

@@ -6,6 +6,7 @@
 //! concrete types: there is no framework in between.
 
 mod authority;
+mod canary;
 mod connection;
 mod decide;
 mod dial;
@@ -28,6 +29,7 @@ use tokio::{
 
 use self::io::Connection as _;
 pub use self::{
+    canary::{Canary, CanaryError},
     dial::Forbidden,
     processes::{ProcessQuery, Processes},
 };
@@ -73,6 +75,8 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     /// What is never dialled.
     pub forbidden: Forbidden,
+    /// Awaits the proofs of interception.
+    pub canary: Option<Arc<Canary>>,
     /// Names of processes.
     pub processes: Processes,
     /// Whether usage is asked for in streams that would carry none.

@@ -1,8 +1,10 @@
 //! Safe wrappers of what the kernel offers and the libraries do not wrap:
 //! the only room with `unsafe`.
 
+pub mod addresses;
 pub mod bpf;
 pub mod cgroup;
+pub mod claim;
 pub mod origin;
 pub mod privileges;
 pub mod process;

@@ -334,18 +334,17 @@ impl Ended {
     }
 }
 
-/// The proxy's port: the one that is listened on besides [`ADMIN`]'s.
+/// One of the proxy's ports: any that is listened on besides [`ADMIN`]'s.
 ///
 /// # Errors
-/// The application's namespace has not exactly one.
+/// The application's namespace has none.
 pub fn proxy_port(world: &World) -> Result<u16> {
     let admin: SocketAddr = ADMIN.parse()?;
     let mut ports = listening_ports(world)?;
     ports.remove(&admin.port());
-    match ports.pop_first() {
-        Some(port) if ports.is_empty() => Ok(port),
-        port => bail!("one listening port was expected, there are {port:?} and {ports:?}"),
-    }
+    ports
+        .pop_first()
+        .context("the proxy listens nowhere in the application's namespace")
 }
 
 /// The ports that are listened on in the application's namespace, over either

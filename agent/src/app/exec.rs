@@ -20,27 +20,29 @@ mod guard;
 mod leftovers;
 mod place;
 mod proxy;
-mod requirements;
 mod signals;
 mod supervise;
 mod terminal;
 mod waiting;
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout};
-use weir_common::{FlowReason, MAX_PORTS, Settings};
+use weir_common::{FlowReason, Settings};
 
-use crate::capture::Capture;
+use super::requirements::{self, Task};
+use super::say;
+use crate::capture::{Capture, KernelLog, settings};
 use crate::cli::ExecArgs;
-use crate::config::{CaptureConfig, Config};
+use crate::config::Config;
+use crate::sys::addresses::own_addresses;
 use crate::sys::cgroup::hierarchy::own_cgroup;
+use crate::sys::claim::Token;
 use crate::sys::process::{End, end_by};
 use crate::tls::bundle::{self, Bundles, SYSTEM_BUNDLES};
 
@@ -92,7 +94,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
     let signals = Signals::take().context("cannot read signals")?;
     let terminal = Terminal::open();
     let config = Config::load(args.config.as_deref())?;
-    requirements::check()?;
+    requirements::check(Task::Exec)?;
     let inherited: Environment = std::env::vars_os().collect();
     let caller = Caller::of(&inherited)?;
     let environment = caller.environment(inherited.clone());
@@ -120,14 +122,29 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
         .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     let cgroups = Cgroups::create(base, &name, word.survivors)
         .with_context(|| format!("cannot make cgroups in {}", word.cgroup.display()))?;
-    let mut capture = Capture::load()?;
+    let token = Token::random().context("cannot make the claim's token")?;
+    let mut capture = Capture::load(KernelLog::Off, None)?;
+    capture
+        .set_local_addresses(&own_addresses().context("cannot list this machine's addresses")?)?;
+    // Claims are accepted from now on; nothing is captured yet.
+    capture.configure(&Settings {
+        token: token.bytes(),
+        ..Settings::NOTHING
+    })?;
     capture.attach(cgroups.run().as_fd())?;
-    capture.exempt(cgroups.proxy().id()?)?;
-    let mut proxy = Proxy::start(&args, &inherited, &cgroups, &signals, report.as_ref())?;
+    let mut proxy = Proxy::start(
+        &args,
+        &inherited,
+        &cgroups,
+        &signals,
+        report.as_ref(),
+        token.clone(),
+    )?;
     drop(report);
     let ready = proxy.wait_ready(&signals)?;
     let trusting = trust(&environment, &directory, &ready)?;
-    capture.configure(&settings(&config.capture, &ready)?)?;
+    capture.configure(&settings(&config.capture, ready.listening, &token, None))?;
+    proxy.wait_proven(&signals)?;
     interrupted(&signals)?;
 
     let command =
@@ -163,7 +180,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
         .map(|(reason, count): (FlowReason, u64)| (reason.as_str().to_owned(), count))
         .collect();
     // Sockets made before stay with the cgroup, and the programs with them.
-    capture.configure(&nothing_captured())?;
+    capture.configure(&Settings::NOTHING)?;
     if proxy_alive == Alive::Yes && proxy.finish(flows, &signals)? == Finished::Lost {
         say("the proxy did not end in order: the report is lost or incomplete");
     }
@@ -190,52 +207,6 @@ fn trust(
     Ok(trusting)
 }
 
-/// What the kernel is told, given where the proxy listens.
-fn settings(config: &CaptureConfig, ready: &Ready) -> anyhow::Result<Settings> {
-    let SocketAddr::V4(listen4) = ready.listen4 else {
-        bail!(
-            "the proxy listens on {}, which is no IPv4 address",
-            ready.listen4
-        );
-    };
-    let listen6 = match ready.listen6 {
-        None => None,
-        Some(SocketAddr::V6(listen6)) if listen6.port() == listen4.port() => Some(*listen6.ip()),
-        Some(other) => bail!("the proxy listens on {other}, which does not go with {listen4}"),
-    };
-    let given = config.ports.as_slice();
-    let mut ports = [0; MAX_PORTS];
-    for (slot, port) in ports.iter_mut().zip(given) {
-        *slot = *port;
-    }
-    Ok(Settings {
-        listen6: listen6.map_or([0; 16], |ip| ip.octets()),
-        listen4: listen4.ip().octets(),
-        listen_port: listen4.port(),
-        has_listen6: u8::from(listen6.is_some()),
-        quic: config.quic as u8,
-        on_proxy_down: config.on_proxy_down as u8,
-        port_count: u8::try_from(given.len())?,
-        reserved: [0; 6],
-        ports,
-    })
-}
-
-/// Settings under which the programs let everything pass.
-fn nothing_captured() -> Settings {
-    Settings {
-        listen6: [0; 16],
-        listen4: [0; 4],
-        listen_port: 0,
-        has_listen6: 0,
-        quic: 0,
-        on_proxy_down: 0,
-        port_count: 0,
-        reserved: [0; 6],
-        ports: [0; MAX_PORTS],
-    }
-}
-
 /// Lets go of input and output, which are the command's: whoever reads its
 /// output must see the end of it, and not wait for those it left behind.
 fn leave_pipeline() -> io::Result<()> {
@@ -243,11 +214,4 @@ fn leave_pipeline() -> io::Result<()> {
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     Ok(())
-}
-
-/// Tells the user something, as one line. Standard error may be gone, which is
-/// no reason to end.
-fn say(line: &str) {
-    let line = line.replace(['\n', '\r'], " ");
-    let _unheard = writeln!(io::stderr(), "weir: {line}");
 }

@@ -1,63 +1,144 @@
-//! The proxy process: start as whoever, listen, give up every privilege, serve.
+//! The proxy process, in its two forms: `weir proxy`, the sidecar that works
+//! with what `weir init` left, and the child of `weir exec`.
 //!
-//! What needs privileges (reading configured files, ports) happens before
-//! [`drop_to`]; nothing from an application is read before it. The process ends
-//! when its supervisor says so or is gone, and reports either way.
+//! What needs privileges (reading configured files, ports) happens first, in
+//! [`Prepared`]; nothing from an application is read before they are gone. The
+//! sidecar is started without any, and ends by a signal; the child gives them
+//! up, and ends when its supervisor says so or is gone.
 
 mod collector;
 mod control;
+mod listen;
+mod readiness;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Instant, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, anyhow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
 
-use self::{collector::Collector, control::Supervised};
+use self::{
+    collector::Collector,
+    control::Supervised,
+    listen::{Listeners, bind},
+    readiness::{keep_proving, prove},
+};
+use super::{say, state::State};
 use crate::{
-    admin::Admin,
+    admin::{Admin, KernelCounters, Readiness},
     app::log,
-    cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs, one_line},
+    cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs, SupervisedArgs, one_line},
     config::{Config, StreamUsage},
-    control::{FromProxy, encode},
+    control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
     llm::catalogue::Catalogue,
     meter::{exchange::Meter, prices::PriceTable},
-    proxy::{Forbidden, Processes, Proxy},
-    sys::{privileges::drop_to, process::inherited},
-    tls::{authority::Authority, downstream::Downstream, roots, upstream::Upstream},
+    proxy::{Canary, Forbidden, Processes, Proxy},
+    sys::{
+        claim::{self, Token},
+        privileges::drop_to,
+        process::inherited,
+    },
+    tls::{
+        authority::Authority,
+        bundle::{Bundles, SYSTEM_BUNDLES},
+        downstream::Downstream,
+        roots,
+        upstream::Upstream,
+    },
 };
 
 /// Where metrics and health are served unless told otherwise.
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15020);
-/// Connections the kernel keeps for us between two accepts: a burst of an
-/// application that opens thousands at once.
-const BACKLOG: i32 = 4096;
-/// Attempts to find a port that is free on both loopback addresses.
-const PORT_ATTEMPTS: usize = 16;
 
-/// Runs the proxy until its supervisor ends it.
+/// How long dropped tasks get to leave their records: none of them waits for
+/// anything then.
+const TASKS_WAIT: Duration = Duration::from_secs(2);
+
+/// Runs the sidecar until a signal ends it.
+///
+/// # Errors
+///
+/// It could not start, or interception does not work from the beginning.
+pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
+    keep_payloads_out_of_panics();
+    log::start()?;
+    let state = State::read(&args.state)?;
+    let config = Config::load(args.config.as_deref())?;
+    let listeners = Listeners::at(state.listen_port, state.listen_count).with_context(|| {
+        let last = state
+            .listen_port
+            .saturating_add(state.listen_count.saturating_sub(1));
+        format!(
+            "cannot listen on ports {} to {last} of loopback: choose others with `weir init --port`",
+            state.listen_port
+        )
+    })?;
+    let prepared = Prepared::new(config, listeners, state.token, args.admin)?;
+    for warning in &prepared.warnings {
+        say(warning);
+    }
+    if let Some(directory) = &args.trust {
+        publish_trust(prepared.authority.certificate_pem(), directory)?;
+    }
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
+        let serving = Serving::new(prepared, args.live)?;
+        let (canary, readiness) = (Arc::clone(&serving.canary), Arc::clone(&serving.readiness));
+        let mut proven = std::pin::pin!(async {
+            prove(&canary, &readiness).await?;
+            say("intercepting");
+            keep_proving(Arc::clone(&canary), Arc::clone(&readiness)).await;
+            anyhow::Ok(())
+        });
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut outcome = Ok(());
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                failed = &mut proven => outcome = failed,
+            }
+            readiness.not_ready("shutting down");
+        };
+        serving.until(stop).await;
+        outcome
+    });
+    runtime.shutdown_timeout(TASKS_WAIT);
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the child of `weir exec` until its supervisor ends it.
 ///
 /// # Errors
 ///
 /// Only if the control socket is unusable; every other failure is told to the
 /// supervisor, which shows it.
-pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
+pub fn run_supervised(args: SupervisedArgs) -> anyhow::Result<ExitCode> {
     keep_payloads_out_of_panics();
     let mut control = UnixStream::from(inherited(args.control_fd));
-    match log::start().and_then(|()| Prepared::new(&args)) {
-        Ok(prepared) => prepared.serve(control, args),
+    let prepare = |control: &mut UnixStream| {
+        log::start()?;
+        let token = receive_token(control)?;
+        let config = Config::load(args.config.as_deref())?;
+        let listeners = Listeners::anywhere().context("cannot listen on loopback")?;
+        let prepared = Prepared::new(config, listeners, token, args.admin)?;
+        drop_to(args.user, args.group)?;
+        anyhow::Ok(prepared)
+    };
+    match prepare(&mut control) {
+        Ok(prepared) => serve_supervised(prepared, control, &args),
         Err(error) => {
             let line = encode(&FromProxy::Failed {
                 message: one_line(&error),
@@ -68,133 +149,210 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Everything that had to be read or bound, privileges given up.
+fn serve_supervised(
+    prepared: Prepared,
+    control: UnixStream,
+    args: &SupervisedArgs,
+) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let report_to = args.report_fd.map(inherited);
+    let collector = runtime.block_on(async {
+        let ready = FromProxy::Ready {
+            listening: prepared.listeners.listening,
+            admin: prepared.admin_addr()?,
+            ca_pem: prepared.authority.certificate_pem().to_owned(),
+            warnings: prepared.warnings.clone(),
+        };
+        let mut serving = Serving::new(prepared, args.live)?;
+        let questions = serving.questions.take().context("nobody took them")?;
+        let mut supervised = Supervised::new(
+            control,
+            questions,
+            Arc::clone(&serving.canary),
+            Arc::clone(&serving.readiness),
+        )?;
+        supervised.say(&ready).await?;
+        let mut flows = Vec::new();
+        let collector = Arc::clone(&serving.collector);
+        let readiness = Arc::clone(&serving.readiness);
+        serving
+            .until(async {
+                flows = supervised.until_finish().await;
+                readiness.not_ready("shutting down");
+            })
+            .await;
+        collector.set_flows(flows);
+        anyhow::Ok(collector)
+    })?;
+    // Streams of an HTTP/2 connection are tasks of their own, and leave their
+    // record when they are dropped.
+    runtime.shutdown_timeout(TASKS_WAIT);
+    collector.report(args.report, report_to)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// Everything that had to be read, bound or claimed.
 struct Prepared {
     config: Config,
     catalogue: Catalogue,
     authority: Arc<Authority>,
     upstream: Upstream,
     prices: PriceTable,
-    listen4: TcpListener,
-    listen6: Option<TcpListener>,
+    listeners: Listeners,
+    token: Token,
     admin: Option<TcpListener>,
     warnings: Vec<String>,
 }
 
 impl Prepared {
-    fn new(args: &ProxyArgs) -> anyhow::Result<Self> {
-        let config = Config::load(args.config.as_deref())?;
+    fn new(
+        config: Config,
+        listeners: Listeners,
+        token: Token,
+        admin_choice: AdminChoice,
+    ) -> anyhow::Result<Self> {
+        // First: if the kernel half is not there, nothing else matters.
+        listeners.claim(&token)?;
         let (store, mut warnings) = roots::load(config.tls.upstream_roots.as_slice())?;
         let upstream = Upstream::new(store)?;
         let catalogue = Catalogue::builtin().extended(&config.models.rules())?;
         let prices = prices(config.prices.file.as_deref())?;
         let permitted = catalogue.dns_suffixes();
         let authority = Arc::new(Authority::new(permitted.as_deref(), SystemTime::now())?);
-        let (listen4, listen6) = listen().context("cannot listen on loopback")?;
-        let admin = admin(args.admin, &mut warnings)?;
+        let admin = admin(admin_choice, &mut warnings)?;
         if let Err(error) = raise_descriptor_limit() {
             warnings.push(format!("cannot raise the limit of open files: {error}"));
         }
-        drop_to(args.user, args.group)?;
         Ok(Self {
             config,
             catalogue,
             authority,
             upstream,
             prices,
-            listen4,
-            listen6,
+            listeners,
+            token,
             admin,
             warnings,
         })
     }
 
-    fn serve(self, control: UnixStream, args: ProxyArgs) -> anyhow::Result<ExitCode> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        let report_to = args.report_fd.map(inherited);
-        let collector = runtime.block_on(self.run(control, args.live))?;
-        runtime.shutdown_background();
-        collector.report(args.report, report_to)?;
-        Ok(ExitCode::SUCCESS)
+    fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.admin.as_ref().map(TcpListener::local_addr).transpose()
     }
+}
 
-    async fn run(self, control: UnixStream, live: bool) -> anyhow::Result<Arc<Collector>> {
-        let listen4 = self.listen4.local_addr()?;
-        let listen6 = self
-            .listen6
-            .as_ref()
-            .map(TcpListener::local_addr)
-            .transpose()?;
-        let admin_addr = self
-            .admin
-            .as_ref()
-            .map(TcpListener::local_addr)
-            .transpose()?;
+/// The proxy at work.
+struct Serving {
+    proxy: Arc<Proxy>,
+    listeners: Vec<tokio::net::TcpListener>,
+    collector: Arc<Collector>,
+    canary: Arc<Canary>,
+    readiness: Arc<Readiness>,
+    /// For whoever answers them.
+    questions: Option<tokio::sync::mpsc::Receiver<crate::proxy::ProcessQuery>>,
+}
+
+impl Serving {
+    /// Serves metrics and health from now on; connections with [`Self::until`].
+    fn new(prepared: Prepared, live: bool) -> anyhow::Result<Self> {
+        let admin_addr = prepared.admin_addr()?;
         let metrics = Arc::new(Metrics::new());
         let collector = Collector::start(Arc::clone(&metrics), live);
         let (processes, questions) = Processes::asking();
+        let mut own = prepared.listeners.addresses()?;
+        own.extend(admin_addr);
+        // Ports are never none, by their type.
+        let port = prepared.config.capture.ports.as_slice().first().copied();
+        let canary = Arc::new(Canary::new(
+            prepared.token,
+            port.unwrap_or(443),
+            prepared.listeners.listening.ipv6,
+        ));
+        let readiness = Arc::new(Readiness::default());
+        let kernel = kernel_counters()?;
         let proxy = Arc::new(Proxy {
-            downstream: Downstream::new(&self.authority)?,
-            catalogue: self.catalogue,
-            upstream: self.upstream,
+            downstream: Downstream::new(&prepared.authority)?,
+            catalogue: prepared.catalogue,
+            upstream: prepared.upstream,
             meter: Meter::new(
                 Instant::now,
                 Arc::clone(&collector) as Arc<_>,
-                Arc::new(self.prices),
+                Arc::new(prepared.prices),
             ),
             metrics: Arc::clone(&metrics),
-            forbidden: Forbidden {
-                own: [Some(listen4), listen6, admin_addr]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-            },
+            forbidden: Forbidden { own },
+            canary: Some(Arc::clone(&canary)),
             processes,
-            stream_usage: self.config.models.stream_usage == StreamUsage::Ask,
+            stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
         });
-        let listeners = [Some(self.listen4), self.listen6]
-            .into_iter()
-            .flatten()
-            .map(tokio::net::TcpListener::from_std)
-            .collect::<io::Result<Vec<_>>>()?;
-        let ready = Arc::new(AtomicBool::new(true));
-        if let Some(listener) = self.admin {
+        if let Some(counts) = kernel() {
+            metrics.set_kernel_flows(&counts);
+        }
+        if let Some(listener) = prepared.admin {
             let admin = Arc::new(Admin {
                 metrics,
-                ready: Arc::clone(&ready),
+                kernel,
+                readiness: Arc::clone(&readiness),
             });
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(admin.serve(listener));
+            tokio::spawn(admin.serve(tokio::net::TcpListener::from_std(listener)?));
         }
-        let mut supervised = Supervised::new(control, questions)?;
-        supervised
-            .say(&FromProxy::Ready {
-                listen4,
-                listen6,
-                admin: admin_addr,
-                ca_pem: self.authority.certificate_pem().to_owned(),
-                warnings: self.warnings,
-            })
-            .await?;
-        let flows = std::sync::Mutex::new(Vec::new());
-        proxy
-            .serve(listeners, async {
-                let counted = supervised.until_finish().await;
-                ready.store(false, Ordering::Release);
-                *flows
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = counted;
-            })
-            .await;
-        collector.set_flows(
-            flows
-                .into_inner()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
-        Ok(collector)
+        let listeners = prepared
+            .listeners
+            .sockets
+            .into_iter()
+            .map(tokio::net::TcpListener::from_std)
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            proxy,
+            listeners,
+            collector,
+            canary,
+            readiness,
+            questions: Some(questions),
+        })
     }
+
+    /// Serves connections until `stop`, and those under way a moment longer.
+    async fn until(self, stop: impl Future<Output = ()>) {
+        self.proxy.serve(self.listeners, stop).await;
+    }
+}
+
+/// A way to ask the kernel half what it counted, through a socket that does
+/// nothing else.
+fn kernel_counters() -> io::Result<KernelCounters> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    Ok(Box::new(move || {
+        claim::counters(socket.as_fd()).ok().flatten()
+    }))
+}
+
+/// Writes what applications are to trust where they find it.
+fn publish_trust(ca_pem: &str, directory: &Path) -> anyhow::Result<()> {
+    let environment: BTreeMap<_, _> = std::env::vars_os().collect();
+    let bundles = Bundles::assemble(ca_pem, &environment, &SYSTEM_BUNDLES)?;
+    for warning in &bundles.warnings {
+        say(warning);
+    }
+    for (name, contents) in bundles.files() {
+        let path = directory.join(name);
+        let fresh = directory.join(format!(".{name}"));
+        fs::write(&fresh, contents)
+            .and_then(|()| fs::rename(&fresh, &path))
+            .with_context(|| {
+                format!(
+                    "cannot write {}: name a writable directory with --trust",
+                    path.display()
+                )
+            })?;
+    }
+    Ok(())
 }
 
 /// A panic says where it happened, and nothing else: its message could quote
@@ -218,38 +376,6 @@ fn prices(file: Option<&Path>) -> anyhow::Result<PriceTable> {
     table
         .with_override(&text)
         .with_context(|| format!("prices {}", file.display()))
-}
-
-/// Listens on both loopback addresses, on one port that the kernel picks; on
-/// IPv4 only where the machine has no IPv6 loopback.
-fn listen() -> io::Result<(TcpListener, Option<TcpListener>)> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..PORT_ATTEMPTS {
-        let v4 = bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        match bind((Ipv6Addr::LOCALHOST, v4.local_addr()?.port()).into()) {
-            Ok(v6) => return Ok((v4, Some(v6))),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrNotAvailable
-                    || error.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
-            {
-                return Ok((v4, None));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }
 
 fn admin(choice: AdminChoice, warnings: &mut Vec<String>) -> anyhow::Result<Option<TcpListener>> {

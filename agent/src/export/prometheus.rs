@@ -5,14 +5,16 @@
 //! comes from outside and ends in a label passes a `Bounded` set first.
 
 mod bounded;
+mod coverage;
 
 use prometheus::{
     CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use rust_decimal::prelude::ToPrimitive;
+use weir_common::FlowReason;
 
-use self::bounded::Bounded;
+use self::{bounded::Bounded, coverage::Coverage};
 use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
 use crate::meter::reason::{Decision, Reason};
@@ -70,6 +72,7 @@ pub struct Metrics {
     exchanges: IntCounterVec,
     unpriced: IntCounter,
     connections: IntCounterVec,
+    coverage: Coverage,
     overhead: Histogram,
     problems: IntCounterVec,
     bounds: IntCounterVec,
@@ -157,6 +160,7 @@ impl Metrics {
                     &["decision", "reason"],
                 ),
             ),
+            coverage: Coverage::new(&registry),
             overhead: register(
                 &registry,
                 Histogram::with_opts(
@@ -220,6 +224,15 @@ impl Metrics {
         self.connections
             .with_label_values(&[decision.as_str(), reason.as_str()])
             .inc();
+        if decision == Decision::Intercept {
+            self.coverage.inspected();
+        }
+    }
+
+    /// Takes over what the kernel half has counted, in the order of
+    /// `FlowReason::ALL`.
+    pub fn set_kernel_flows(&self, counts: &[u64; FlowReason::COUNT]) {
+        self.coverage.set(counts);
     }
 
     /// The text exposition of all metrics.

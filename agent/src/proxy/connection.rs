@@ -81,6 +81,13 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
             return;
         }
     };
+    if proxy
+        .canary
+        .as_ref()
+        .is_some_and(|canary| canary.receives(&flow))
+    {
+        return;
+    }
     let origin = origin::destination(&flow);
     if let Err(error) = tune(&tcp) {
         tracing::debug!(%error, "the client left at once");

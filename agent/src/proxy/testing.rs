@@ -137,6 +137,7 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         meter: Meter::new(Instant::now, sink, Arc::new(PriceTable::builtin())),
         metrics: Arc::new(Metrics::new()),
         forbidden: Forbidden::default(),
+        canary: None,
         processes: Processes::unknown(),
         stream_usage: true,
     }

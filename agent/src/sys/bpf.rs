@@ -1,13 +1,16 @@
-//! The four commands of bpf(2) that aya does not offer: legacy attach to a
-//! cgroup, query, and the names of what is loaded.
+//! The commands of bpf(2) that aya does not offer: legacy attach to a cgroup,
+//! replace, detach and query; and the names of what is loaded.
 //!
 //! Legacy attach (`BPF_PROG_ATTACH`) rather than a link: the programs then live
 //! exactly as long as the cgroup, whoever loaded them (kernel/bpf/cgroup.c).
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    path::PathBuf,
 };
+
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// Where in a cgroup a program attaches; `enum bpf_attach_type` of
 /// include/uapi/linux/bpf.h.
@@ -21,6 +24,7 @@ pub enum AttachType {
     Sendmsg4 = 14,
     Sendmsg6 = 15,
     Getsockopt = 21,
+    Setsockopt = 22,
     Getpeername4 = 29,
     Getpeername6 = 30,
 }
@@ -28,6 +32,7 @@ pub enum AttachType {
 /// `bpf_cmd` numbers.
 mod command {
     pub(super) const PROG_ATTACH: libc::c_long = 8;
+    pub(super) const PROG_DETACH: libc::c_long = 9;
     pub(super) const PROG_GET_NEXT_ID: libc::c_long = 11;
     pub(super) const PROG_GET_FD_BY_ID: libc::c_long = 13;
     pub(super) const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -36,6 +41,8 @@ mod command {
 
 /// Other programs may be attached beside ours, above and below.
 const BPF_F_ALLOW_MULTI: u32 = 2;
+/// A certain program of ours makes room for another, in one step.
+const BPF_F_REPLACE: u32 = 4;
 /// Long enough for every command used here; the kernel wants the rest zero.
 const ATTR_WORDS: usize = 20;
 /// Programs one cgroup can hold per attach type (`BPF_CGROUP_MAX_PROGS`).
@@ -62,6 +69,62 @@ pub fn attach(
     attr[2] = attach_type as u32;
     attr[3] = BPF_F_ALLOW_MULTI;
     bpf(command::PROG_ATTACH, &mut attr).map(drop)
+}
+
+/// Puts a program in the place of another of the same cgroup and type, so that
+/// no call ever finds neither.
+///
+/// # Errors
+///
+/// `ENOENT` if the other is not attached there by [`attach`].
+pub fn replace(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    attach_type: AttachType,
+    replaced: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let mut attr = [0_u32; ATTR_WORDS];
+    attr[0] = word(cgroup.as_raw_fd());
+    attr[1] = word(program.as_raw_fd());
+    attr[2] = attach_type as u32;
+    attr[3] = BPF_F_ALLOW_MULTI | BPF_F_REPLACE;
+    attr[4] = word(replaced.as_raw_fd());
+    bpf(command::PROG_ATTACH, &mut attr).map(drop)
+}
+
+/// Takes a program off a cgroup.
+///
+/// # Errors
+///
+/// `ENOENT` if it is not attached there.
+pub fn detach(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    attach_type: AttachType,
+) -> io::Result<()> {
+    let mut attr = [0_u32; ATTR_WORDS];
+    attr[0] = word(cgroup.as_raw_fd());
+    attr[1] = word(program.as_raw_fd());
+    attr[2] = attach_type as u32;
+    bpf(command::PROG_DETACH, &mut attr).map(drop)
+}
+
+/// A BPF filesystem that nobody else sees, as the path of its root. It goes,
+/// with what is pinned in it, when the descriptor is closed.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub fn private_filesystem() -> io::Result<(OwnedFd, PathBuf)> {
+    let filesystem = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(filesystem.as_fd())?;
+    let mount = fsmount(
+        filesystem.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd()).into();
+    Ok((mount, path))
 }
 
 /// The ids of the programs attached to a cgroup itself (not to its ancestors).

@@ -151,6 +151,10 @@ pub enum Capability {
     DacOverride,
     /// To signal processes of others.
     Kill,
+    /// To lock as much memory as programs take, before Linux 5.11.
+    SysResource,
+    /// To look at programs and maps that others have loaded.
+    SysAdmin,
 }
 
 impl Capability {
@@ -165,6 +169,8 @@ impl Capability {
             Self::Setpcap => CapabilitySet::SETPCAP,
             Self::DacOverride => CapabilitySet::DAC_OVERRIDE,
             Self::Kill => CapabilitySet::KILL,
+            Self::SysResource => CapabilitySet::SYS_RESOURCE,
+            Self::SysAdmin => CapabilitySet::SYS_ADMIN,
         }
     }
 }
@@ -180,6 +186,8 @@ impl fmt::Display for Capability {
             Self::Setpcap => "CAP_SETPCAP",
             Self::DacOverride => "CAP_DAC_OVERRIDE",
             Self::Kill => "CAP_KILL",
+            Self::SysResource => "CAP_SYS_RESOURCE",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
         })
     }
 }
@@ -206,4 +214,37 @@ pub fn in_nested_user_namespace() -> io::Result<bool> {
     let map = fs::read_to_string("/proc/self/uid_map")?;
     let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
     Ok(!whole)
+}
+
+/// Major and minor version of the running kernel.
+///
+/// # Errors
+/// The kernel does not say, or says it in a form of its own.
+pub fn kernel_version() -> io::Result<(u32, u32)> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    version_of(&release)
+        .ok_or_else(|| io::Error::other(format!("{release:?} is not a kernel release")))
+}
+
+fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    #[test]
+    fn releases_of_distributions_have_two_numbers() {
+        for (release, version) in [
+            ("5.10.0-32-cloud-amd64\n", Some((5, 10))),
+            ("6.18.44", Some((6, 18))),
+            ("7.0-rc1+", Some((7, 0))),
+            ("", None),
+            ("linux", None),
+        ] {
+            assert_eq!(version_of(release), version, "{release}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! weir works wherever it is started.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
 use weir_tests::exec::Exec;
@@ -9,7 +10,9 @@ struct NetworkNamespace(String);
 
 impl NetworkNamespace {
     fn new() -> Result<Self> {
-        let name = format!("weir-test-{}", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weir-test-{}-{number}", std::process::id());
         let status = Command::new("ip").args(["netns", "add", &name]).status()?;
         ensure!(status.success(), "ip netns add {name}: {status}");
         Ok(Self(name))
@@ -27,7 +30,7 @@ impl Drop for NetworkNamespace {
 fn in_a_network_namespace_without_a_cgroup_mount() -> Result<()> {
     let namespace = NetworkNamespace::new()?;
     // The machine may have more mounts than that one, such as those of a chroot.
-    let hide = "umount --all --types cgroup2; exec \"$@\"";
+    let hide = "ip link set lo up; umount --all --types cgroup2; exec \"$@\"";
     let within = ["ip", "netns", "exec", &namespace.0, "sh", "-c", hide, "sh"];
     let run = Exec::within(&within)?.run(&[
         "sh",
@@ -42,6 +45,18 @@ fn in_a_network_namespace_without_a_cgroup_mount() -> Result<()> {
     assert!(
         cgroup.contains("/weir-exec-") && cgroup.ends_with("/app"),
         "{cgroup}"
+    );
+    Ok(())
+}
+
+#[test]
+fn in_a_network_namespace_whose_loopback_is_down_it_says_so() -> Result<()> {
+    let namespace = NetworkNamespace::new()?;
+    let run = Exec::within(&["ip", "netns", "exec", &namespace.0])?.run(&["true"])?;
+    assert_eq!(run.code(), 125, "{run:?}");
+    assert_eq!(
+        run.said(),
+        ["loopback is down in this network namespace: `ip link set lo up`"]
     );
     Ok(())
 }

@@ -40,7 +40,7 @@ fn without_proxy(world: &World, weir: Weir<'_>) -> Result<(CommandOutcome, Serve
 fn closed_means_that_connections_fail_at_once() -> Result<()> {
     let world = World::new()?;
     let (outcome, server) = without_proxy(&world, world.weir())?;
-    assert_eq!(outcome.text(), "ready\nEPERM\nEPERM\n");
+    assert_eq!(outcome.text(), "ready\nECONNREFUSED\nECONNREFUSED\n");
     assert_eq!(server.accepted(), 0);
     ensure!(outcome.stderr.contains("the report is lost"), "{outcome:?}");
     Ok(())

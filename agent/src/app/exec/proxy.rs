@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -23,9 +22,11 @@ use super::caller::Environment;
 use super::cgroups::Cgroups;
 use super::signals::Signals;
 use super::waiting::{Source, Wake, wait};
-use crate::cli::{ExecArgs, ProxyArgs};
+use crate::capture::Listening;
+use crate::cli::{ExecArgs, SupervisedArgs};
 use crate::control::{FromProxy, Received, SupervisorEnd, ToProxy};
 use crate::sys::cgroup::hierarchy::is_within;
+use crate::sys::claim::Token;
 use crate::sys::process::{
     Change, End, FIRST_KEPT, Process, Program, Unprepared, keep_only, restore_signals, spawn,
 };
@@ -56,10 +57,15 @@ pub(super) struct Proxy {
 /// What the proxy said once it was ready.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) listen4: SocketAddr,
-    pub(super) listen6: Option<SocketAddr>,
+    pub(super) listening: Listening,
     pub(super) ca_pem: String,
     pub(super) warnings: Vec<String>,
+}
+
+/// What the proxy says before the command starts.
+enum News {
+    Ready(Ready),
+    Proven,
 }
 
 /// Whether the proxy got to report.
@@ -79,11 +85,13 @@ impl Proxy {
         cgroups: &Cgroups,
         signals: &Signals,
         report: Option<&File>,
+        token: Token,
     ) -> anyhow::Result<Self> {
-        let (control, theirs) = SupervisorEnd::pair().context("cannot make the control socket")?;
+        let (mut control, theirs) =
+            SupervisorEnd::pair().context("cannot make the control socket")?;
         let id = unused_id()?;
         let report_fd = report.map(|_| FIRST_KEPT + 1);
-        let line = ProxyArgs {
+        let line = SupervisedArgs {
             control_fd: FIRST_KEPT,
             report_fd,
             config: args.config.clone(),
@@ -118,6 +126,9 @@ impl Proxy {
             restore_signals(signals.inherited()).map_err(Unprepared::at("restore signals"))
         })
         .context("cannot start the proxy")?;
+        // It waits in the socket until the proxy reads; if that fails to start,
+        // `wait_ready` says why.
+        let _unheard = control.send(&ToProxy::Token { token });
         Ok(Self {
             process,
             control,
@@ -128,23 +139,40 @@ impl Proxy {
 
     /// Waits until it listens.
     pub(super) fn wait_ready(&mut self, signals: &Signals) -> anyhow::Result<Ready> {
+        match self.wait_for_news(signals)? {
+            News::Ready(ready) => Ok(ready),
+            News::Proven => bail!("the proxy said that interception works before it listens"),
+        }
+    }
+
+    /// Has it prove that interception works, now that the kernel half knows
+    /// where it listens.
+    pub(super) fn wait_proven(&mut self, signals: &Signals) -> anyhow::Result<()> {
+        // If it is gone, waiting says how it ended.
+        let _unheard = self.control.send(&ToProxy::Configured);
+        match self.wait_for_news(signals)? {
+            News::Proven => Ok(()),
+            News::Ready(_) => bail!("the proxy said twice that it listens"),
+        }
+    }
+
+    fn wait_for_news(&mut self, signals: &Signals) -> anyhow::Result<News> {
         let deadline = Instant::now() + READY_WAIT_MAX;
         loop {
             match self.control.receive()? {
                 Received::Message(FromProxy::Ready {
-                    listen4,
-                    listen6,
+                    listening,
                     admin: _,
                     ca_pem,
                     warnings,
                 }) => {
-                    return Ok(Ready {
-                        listen4,
-                        listen6,
+                    return Ok(News::Ready(Ready {
+                        listening,
                         ca_pem,
                         warnings,
-                    });
+                    }));
                 }
+                Received::Message(FromProxy::Proven) => return Ok(News::Proven),
                 Received::Message(FromProxy::Failed { message }) => bail!(message),
                 Received::Message(FromProxy::ResolveExe { pid }) => self.resolve(pid),
                 Received::Closed => {
@@ -175,7 +203,9 @@ impl Proxy {
             match self.control.receive() {
                 Ok(Received::Message(FromProxy::ResolveExe { pid })) => self.resolve(pid),
                 // Said once, before; the proxy is not trusted to keep to it.
-                Ok(Received::Message(FromProxy::Ready { .. } | FromProxy::Failed { .. })) => {}
+                Ok(Received::Message(
+                    FromProxy::Ready { .. } | FromProxy::Proven | FromProxy::Failed { .. },
+                )) => {}
                 Ok(Received::NotYet) => return Alive::Yes,
                 Ok(Received::Closed) | Err(_) => return Alive::No,
             }

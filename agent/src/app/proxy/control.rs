@@ -1,6 +1,6 @@
 //! The proxy's end of the conversation with its supervisor.
 
-use std::{collections::HashMap, os::unix::net::UnixStream as StdUnixStream};
+use std::{collections::HashMap, os::unix::net::UnixStream as StdUnixStream, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,10 +8,12 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use super::readiness::{keep_proving, prove};
 use crate::{
+    admin::Readiness,
     bounds::Bound,
     control::{ControlError, FromProxy, Lines, ToProxy, decode, encode},
-    proxy::ProcessQuery,
+    proxy::{Canary, CanaryError, ProcessQuery},
 };
 
 /// Processes asked about at once; connections beyond go without a name.
@@ -23,12 +25,17 @@ pub(super) struct Supervised {
     lines: Lines,
     questions: mpsc::Receiver<ProcessQuery>,
     asked: HashMap<u32, Vec<oneshot::Sender<Option<String>>>>,
+    canary: Arc<Canary>,
+    readiness: Arc<Readiness>,
+    proving: Option<oneshot::Receiver<Result<(), CanaryError>>>,
 }
 
 impl Supervised {
     pub(super) fn new(
         socket: StdUnixStream,
         questions: mpsc::Receiver<ProcessQuery>,
+        canary: Arc<Canary>,
+        readiness: Arc<Readiness>,
     ) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -36,6 +43,9 @@ impl Supervised {
             lines: Lines::default(),
             questions,
             asked: HashMap::new(),
+            canary,
+            readiness,
+            proving: None,
         })
     }
 
@@ -50,6 +60,7 @@ impl Supervised {
         loop {
             let result = tokio::select! {
                 Some(question) = self.questions.recv() => self.ask(question).await,
+                Some(proven) = outcome(&mut self.proving) => self.say_proven(proven).await,
                 read = self.socket.read(&mut buffer) => match read {
                     Ok(0) => return Vec::new(),
                     Ok(count) => match self.hear(&buffer[..count]) {
@@ -65,6 +76,27 @@ impl Supervised {
                 return Vec::new();
             }
         }
+    }
+
+    /// Begins to prove that interception works, and goes on for ever.
+    fn begin_proving(&mut self) {
+        let (canary, readiness) = (Arc::clone(&self.canary), Arc::clone(&self.readiness));
+        let (first, proving) = oneshot::channel();
+        self.proving = Some(proving);
+        tokio::spawn(async move {
+            let _unheard = first.send(prove(&canary, &readiness).await);
+            keep_proving(canary, readiness).await;
+        });
+    }
+
+    async fn say_proven(&mut self, proven: Result<(), CanaryError>) -> Result<(), ControlError> {
+        self.say(&match proven {
+            Ok(()) => FromProxy::Proven,
+            Err(error) => FromProxy::Failed {
+                message: error.to_string(),
+            },
+        })
+        .await
     }
 
     async fn ask(&mut self, question: ProcessQuery) -> Result<(), ControlError> {
@@ -85,6 +117,9 @@ impl Supervised {
         while let Some(line) = self.lines.next_line()? {
             match decode(&line)? {
                 ToProxy::Finish { flows } => return Ok(Some(flows)),
+                ToProxy::Configured => self.begin_proving(),
+                // Said once, before; the supervisor keeps to it.
+                ToProxy::Token { .. } => {}
                 ToProxy::Exe { pid, exe } => {
                     for answer in self.asked.remove(&pid).unwrap_or_default() {
                         // The connection may be over already.
@@ -94,5 +129,17 @@ impl Supervised {
             }
         }
         Ok(None)
+    }
+}
+
+/// The outcome of what is under way, once; pending if nothing is.
+async fn outcome<T>(under_way: &mut Option<oneshot::Receiver<T>>) -> Option<T> {
+    match under_way {
+        None => std::future::pending().await,
+        Some(receiver) => {
+            let outcome = receiver.await.ok();
+            *under_way = None;
+            outcome
+        }
     }
 }
