@@ -1,4 +1,4 @@
-//! weir's admin port, asked from the application's namespace.
+//! weir's admin port, asked from inside the namespace it serves.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context, Result};
 
+use crate::namespace::Namespace;
 use crate::output::PATIENCE;
 use crate::run::ADMIN;
 use crate::world::World;
@@ -24,7 +25,15 @@ pub struct Answer {
 /// # Errors
 /// There is no answer.
 pub fn get(world: &World, address: &str, path: &str, host: &str) -> Result<Answer> {
-    let text = world.application.inside(|| -> std::io::Result<String> {
+    ask(&world.application, address, path, host)
+}
+
+/// Asks `address` in this namespace for `path`, naming `host`.
+///
+/// # Errors
+/// There is no answer.
+pub fn ask(namespace: &Namespace, address: &str, path: &str, host: &str) -> Result<Answer> {
+    let text = namespace.inside(|| -> std::io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
@@ -53,7 +62,15 @@ impl Metrics {
     /// # Errors
     /// There is no answer.
     pub fn of(world: &World) -> Result<Self> {
-        Ok(Self(get(world, ADMIN, "/metrics", ADMIN)?.body))
+        Self::within(&world.application, ADMIN)
+    }
+
+    /// Asks for them in this namespace, at this address.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn within(namespace: &Namespace, admin: &str) -> Result<Self> {
+        Ok(Self(ask(namespace, admin, "/metrics", admin)?.body))
     }
 
     /// The series of that name whose labels include these.

@@ -102,6 +102,15 @@ impl Output {
         }
     }
 
+    /// Everything that has been written so far.
+    #[must_use]
+    pub fn so_far(&mut self) -> String {
+        while let Ok(chunk) = self.chunks.try_recv() {
+            self.seen.extend(chunk);
+        }
+        self.text()
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
