@@ -17,6 +17,9 @@
 //! - [`exec`] is `weir exec` where only the command matters, on this machine's
 //!   own network; [`remains`] says whether a run left anything behind,
 //!   [`terminal`] has keys to press.
+//! - [`pod`] is `weir init` and `weir proxy` in a network namespace and cgroups of
+//!   their own, down to the kernel's programs and maps; what runs in it is the
+//!   program `weir-actor`.
 //! - [`output`] and [`processes`] are what all of them look at.
 
 pub mod calls;
@@ -25,6 +28,7 @@ pub mod exec;
 pub mod metrics;
 pub mod namespace;
 pub mod output;
+pub mod pod;
 pub mod processes;
 pub mod provider;
 pub mod raw;
