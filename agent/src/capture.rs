@@ -5,6 +5,7 @@
 //! The only user of aya. It does not find or make cgroups (`sys::cgroup`), and
 //! does not decide what is captured beyond writing the [`Settings`].
 
+pub mod inspect;
 pub mod upgrade;
 
 use std::{

@@ -5,6 +5,8 @@ pub mod addresses;
 pub mod bpf;
 pub mod cgroup;
 pub mod claim;
+pub mod inventory;
+pub mod local_time;
 pub mod origin;
 pub mod privileges;
 pub mod process;

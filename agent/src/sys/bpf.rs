@@ -146,6 +146,35 @@ pub fn attached(cgroup: BorrowedFd<'_>, attach_type: AttachType) -> io::Result<V
     Ok(ids[..count].to_vec())
 }
 
+/// Whether what is attached to a cgroup lets others attach below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nothing is attached, or it allows others.
+    Shared,
+    /// Something is attached that does not.
+    Exclusive,
+}
+
+/// How programs of this type are attached to a cgroup itself.
+///
+/// # Errors
+///
+/// As [`attached`].
+pub fn sharing(cgroup: BorrowedFd<'_>, attach_type: AttachType) -> io::Result<Sharing> {
+    let mut attr = [0_u32; ATTR_WORDS];
+    attr[0] = word(cgroup.as_raw_fd());
+    attr[1] = attach_type as u32;
+    // Without room for ids the kernel answers how many there are, and the flags
+    // they were attached with: `BPF_F_ALLOW_OVERRIDE`, `BPF_F_ALLOW_MULTI`.
+    bpf(command::PROG_QUERY, &mut attr)?;
+    let (flags, count) = (attr[3], attr[6]);
+    Ok(if count > 0 && flags & (1 | BPF_F_ALLOW_MULTI) == 0 {
+        Sharing::Exclusive
+    } else {
+        Sharing::Shared
+    })
+}
+
 /// The names of all programs loaded in the kernel, by anyone.
 ///
 /// # Errors

@@ -83,6 +83,18 @@ impl Cgroup {
         Ok(Self::new(directory, self.path.join(name)))
     }
 
+    /// The one above it, if its mount shows that.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let directory = hierarchy::open_directory(&self.directory, Path::new("..")).ok()?;
+        let path = self.path.parent().unwrap_or(&self.path).to_owned();
+        let parent = Self::new(directory, path);
+        // Above the root of a mount is whatever it is mounted on, and above one
+        // that is mounted nowhere is itself.
+        let above = hierarchy::is_version2(&parent) && parent.id().ok() != self.id().ok();
+        above.then_some(parent)
+    }
+
     /// The names of all children.
     ///
     /// # Errors
