@@ -1,12 +1,15 @@
 //! Wiring, and the order of starting and stopping.
 
 pub mod detach;
+pub mod doctor;
 pub mod exec;
 pub mod init;
 pub mod log;
+mod paragraph;
 pub mod proxy;
 mod requirements;
 pub mod state;
+pub mod status;
 
 use std::io::{self, Write};
 

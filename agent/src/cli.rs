@@ -60,6 +60,12 @@ pub enum Command {
     /// Serve what `weir init` redirects
     #[command(long_about = PROXY_ABOUT, after_long_help = PROXY_AFTER)]
     Proxy(ProxyArgs),
+    /// Show what of weir is attached on this machine, and what it has counted
+    #[command(after_long_help = STATUS_AFTER)]
+    Status(StatusArgs),
+    /// Check whether weir can work here, and say what to do if not
+    #[command(long_about = DOCTOR_ABOUT, after_long_help = DOCTOR_AFTER)]
+    Doctor(DoctorArgs),
     /// The proxy process of `weir exec`, which starts it; not for people.
     #[command(hide = true)]
     SupervisedProxy(SupervisedArgs),
@@ -111,6 +117,12 @@ Health:
 Environment:
   WEIR_LOG  level of weir's own log on standard error: off, error, warn, info, debug, trace [warn]";
 
+const STATUS_AFTER: &str = "\
+Privileges:
+  CAP_SYS_ADMIN, because the kernel shows nobody else what others loaded, and CAP_NET_ADMIN: run it
+  with sudo. A pod's sidecar counts the same flows without privileges, at
+  http://127.0.0.1:15020/metrics.";
+
 /// Arguments of `weir init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -143,6 +155,36 @@ pub struct DetachArgs {
     /// The cgroup v2 directory, or `auto` for this pod's
     #[arg(long, value_name = "auto|PATH", default_value = "auto")]
     pub cgroup: CgroupChoice,
+}
+
+const DOCTOR_ABOUT: &str = "\
+Check whether weir can work here, and say what to do if not
+
+Looks at the kernel, the capabilities of this process, the cgroups and what is \
+attached to them. Then tries it: weir's programs on a temporary cgroup, and a \
+process in it that connects to 192.0.2.1 and 2001:db8::1 and must arrive here. \
+Nothing is left behind. Without privileges it says what it could not check.";
+
+const DOCTOR_AFTER: &str = "\
+Exit status:
+  0    no problem, though there may be warnings
+  1    a problem: weir does not work here
+  125  weir doctor itself failed";
+
+/// Arguments of `weir doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `weir status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `weir proxy`.

@@ -23,6 +23,8 @@ fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     match Cli::try_parse_from(line) {
         Ok(cli) => match cli.command {
             Command::Exec(args) => app::exec::run(args),
+            Command::Doctor(args) => app::doctor::run(&args),
+            Command::Status(args) => app::status::run(&args),
             Command::Init(args) => app::init::run(&args),
             Command::Detach(args) => app::detach::run(&args),
             Command::Proxy(args) => app::proxy::run(args),
