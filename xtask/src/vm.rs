@@ -15,6 +15,7 @@ mod series;
 mod store;
 
 use std::collections::VecDeque;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ use store::{Freshness, Kernel, MODULES, Origin};
 /// The test target that runs in the machines.
 const SUITE: &str = "kernel";
 /// Connections of the tests that make many. Software emulation is ten to thirty times slower than
-/// the processor, and the races of interest show in hundreds of connections.
-const EMULATED_CONNECTIONS: u32 = 200;
+/// the processor; this many still use each source port about a hundred times.
+const EMULATED_CONNECTIONS: u32 = 2_000;
 /// A test says nothing while it runs; the longest takes a minute under software emulation.
 const BOUNDS: Bounds = Bounds {
     silence_max: Duration::from_secs(5 * 60),
@@ -90,6 +91,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let toolchain = setup::ensure(workspace, &[Purpose::Vm], args.route)?;
     let logs = workspace.root().join("target/vm/log");
     let steps = Steps::new("vm", logs.clone());
+    fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+    let _lock = lock(workspace, &steps)?;
     let freshness = if args.update {
         Freshness::Today
     } else {
@@ -109,7 +112,6 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     build::host(workspace, &steps, HostProfile::Debug)?;
     let programs = build_suite(workspace, &steps)?;
     let root = Root::assemble(workspace, &programs, &suite_arguments(&args.arguments))?;
-    std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
 
     let mut matrix = Matrix::default();
     let mut accelerator = None;
@@ -139,6 +141,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     eprintln!();
     println!("{matrix}");
     matrix.verdict()
+}
+
+/// Waits until no other run uses the image of this checkout; held as long as the file is open.
+fn lock(workspace: &Workspace, steps: &Steps) -> Result<File> {
+    let path = workspace.root().join("target/vm/lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        steps.note("another run is using target/vm: waiting for its end");
+        lock.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(lock)
 }
 
 /// The kernels of `series`, fetched where they are not here. Kernels named twice are run once.
@@ -266,7 +280,7 @@ fn try_kernel(
             Some(Mark::Up { after, .. }) => {
                 steps.note(&format!("{series}: up after {}", seconds(after)));
             }
-            Some(Mark::Problem(_) | Mark::Suite | Mark::Exit(_)) => {}
+            Some(Mark::Doctor(_) | Mark::Problem(_) | Mark::Suite | Mark::Exit(_)) => {}
             None => {
                 if let Some(test) = failed_test(line) {
                     steps.note(&format!("{series}: {test} FAILED"));
@@ -298,5 +312,6 @@ fn try_kernel(
         outcome,
         counts: heard.counts,
         duration: started.elapsed(),
+        doctor: heard.doctor,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::test::report::Counts;
 
 /// What begins a line that is for xtask.
@@ -21,6 +23,8 @@ pub(crate) enum Mark {
     },
     /// Something the suite needs is missing.
     Problem(String),
+    /// What `weir doctor --json` found.
+    Doctor(Doctor),
     /// The suite begins.
     Suite,
     /// The suite's program ended with that status.
@@ -45,10 +49,41 @@ impl Mark {
                 })
             }
             "problem" => Some(Self::Problem(value.to_owned())),
+            "doctor" => Some(match serde_json::from_str(value) {
+                Ok(doctor) => Self::Doctor(doctor),
+                Err(error) => Self::Problem(format!("weir doctor cannot be read: {error}")),
+            }),
             "suite" => Some(Self::Suite),
             "exit" => Some(Self::Exit(value.parse().ok()?)),
             _ => None,
         }
+    }
+}
+
+/// What matters here of `weir doctor --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Doctor {
+    checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Check {
+    name: String,
+    result: String,
+    finding: String,
+}
+
+impl Doctor {
+    /// The first thing for which weir does not work.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let problem = self.checks.iter().find(|check| check.result == "problem")?;
+        Some(format!("{}: {}", problem.name, problem.finding))
+    }
+
+    /// What loading the programs came to, the kernel's optional features included.
+    pub(crate) fn load(&self) -> Option<&str> {
+        let load = self.checks.iter().find(|check| check.name == "load")?;
+        Some(&load.finding)
     }
 }
 
@@ -59,6 +94,8 @@ pub(crate) struct Heard {
     pub(crate) release: Option<String>,
     /// The first thing that was missing.
     pub(crate) problem: Option<String>,
+    /// What weir itself found, before the suite.
+    pub(crate) doctor: Option<Doctor>,
     /// The status of the suite's program, once it ended.
     pub(crate) exit: Option<u32>,
     /// The suite's summary.
@@ -76,6 +113,7 @@ impl Heard {
             Some(Mark::Problem(what)) => {
                 self.problem.get_or_insert_with(|| what.clone());
             }
+            Some(Mark::Doctor(doctor)) => self.doctor = Some(doctor.clone()),
             Some(Mark::Exit(status)) => self.exit = Some(*status),
             Some(Mark::Suite) => {}
             None => {
@@ -131,6 +169,8 @@ mod tests {
         let mut heard = Heard::default();
         for line in [
             "@weir-vm up 0.98 5.10.0-32-cloud-amd64\r",
+            "@weir-vm doctor {  \"weir\": \"0.1.0\",  \"checks\": [ {\"name\": \"load\", \
+             \"result\": \"ok\", \"finding\": \"9 programs\", \"remedy\": null} ]}\r",
             "@weir-vm suite\r",
             "running 2 tests\r",
             "test claim::a_wrong_token_is_refused ... ok\r",
@@ -145,5 +185,23 @@ mod tests {
         assert_eq!((heard.counts.passed, heard.counts.failed), (1, 1));
         assert_eq!(heard.exit, Some(101));
         assert_eq!(heard.problem, None);
+        let doctor = heard.doctor.unwrap();
+        assert_eq!(doctor.load(), Some("9 programs"));
+        assert_eq!(doctor.problem(), None);
+    }
+
+    #[test]
+    fn a_doctor_that_cannot_be_read_is_a_problem_and_so_is_what_it_finds() {
+        assert!(matches!(
+            Mark::read("@weir-vm doctor "),
+            Some(Mark::Problem(_))
+        ));
+        let found = r#"@weir-vm doctor {"checks": [
+            {"name": "kernel", "result": "warning", "finding": "old"},
+            {"name": "load", "result": "problem", "finding": "invalid argument"}]}"#;
+        let Some(Mark::Doctor(doctor)) = Mark::read(found) else {
+            panic!("{found}")
+        };
+        assert_eq!(doctor.problem().as_deref(), Some("load: invalid argument"));
     }
 }

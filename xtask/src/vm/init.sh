@@ -41,6 +41,10 @@ for module in $WEIR_MODULES; do
 done
 ip link set lo up || say problem "there is no loopback"
 
+# Its exit status repeats what it prints.
+/weir/target/debug/weir doctor --json >/tmp/doctor
+say doctor "$(tr -d '\n' </tmp/doctor)"
+
 cd /weir/tests || say problem "the image has no /weir/tests"
 export CARGO_MANIFEST_DIR=/weir/tests
 set --

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::accelerator::Accelerator;
-use super::console::Heard;
+use super::console::{Doctor, Heard};
 use super::machine::End;
 use super::series::Series;
 use crate::step::seconds;
@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) outcome: Outcome,
     pub(crate) counts: Counts,
     pub(crate) duration: Duration,
+    /// What weir itself found of the kernel.
+    pub(crate) doctor: Option<Doctor>,
 }
 
 /// The kernels in the order they ran.
@@ -39,6 +41,12 @@ pub(crate) fn judge(end: End, heard: &Heard, release: &str, arguments: &[String]
     }
     if let Some(problem) = &heard.problem {
         return Outcome::Failed(problem.clone());
+    }
+    let Some(doctor) = &heard.doctor else {
+        return Outcome::Failed(format!("{end} before weir doctor had spoken"));
+    };
+    if let Some(problem) = doctor.problem() {
+        return Outcome::Failed(format!("weir doctor: {problem}"));
     }
     match heard.exit {
         Some(status) => Outcome::judge(status == 0, heard.counts, arguments),
@@ -84,8 +92,8 @@ impl fmt::Display for Matrix {
             .max(7);
         write!(
             f,
-            "{:9}  {:width$}  {:5}  {:6}  {:>6}  {:>6}  {:>7}  {:>8}",
-            "kernel", "release", "accel", "result", "passed", "failed", "ignored", "time"
+            "{:9}  {:width$}  {:5}  {:6}  {:>6}  {:>6}  {:>7}  {:>8}  {:9}  weir doctor",
+            "kernel", "release", "accel", "result", "passed", "failed", "ignored", "time", "why"
         )?;
         for row in &self.rows {
             let (result, why) = match &row.outcome {
@@ -93,8 +101,9 @@ impl fmt::Display for Matrix {
                 Outcome::Failed(why) => ("FAILED", why.as_str()),
                 Outcome::NotRun => ("not run", ""),
             };
+            let found = row.doctor.as_ref().and_then(Doctor::load).unwrap_or("");
             let line = format!(
-                "{:9}  {:width$}  {:5}  {result:6}  {:>6}  {:>6}  {:>7}  {:>8}  {why}",
+                "{:9}  {:width$}  {:5}  {result:6}  {:>6}  {:>6}  {:>7}  {:>8}  {:<9}  {found}",
                 row.series,
                 row.release,
                 row.accelerator,
@@ -102,6 +111,7 @@ impl fmt::Display for Matrix {
                 row.counts.failed,
                 row.counts.ignored,
                 seconds(row.duration),
+                why,
             );
             write!(f, "\n{}", line.trim_end())?;
         }
@@ -131,6 +141,9 @@ mod tests {
     fn heard() -> Heard {
         let mut heard = Heard::default();
         heard.line(&format!("@weir-vm up 1.0 {RELEASE}"));
+        heard.line(
+            r#"@weir-vm doctor {"checks": [{"name": "load", "result": "ok", "finding": "loaded"}]}"#,
+        );
         heard.line("test result: ok. 3 passed; 0 failed; 0 ignored");
         heard.line("@weir-vm exit 0");
         heard
@@ -175,6 +188,11 @@ mod tests {
             ..heard()
         };
         assert!(why(powered_off(), &without_veth).contains("veth"));
+        let undiagnosed = Heard {
+            doctor: None,
+            ..heard()
+        };
+        assert!(why(powered_off(), &undiagnosed).contains("before weir doctor"));
         let empty = Heard {
             counts: Counts::default(),
             ..heard()
@@ -191,6 +209,7 @@ mod tests {
             outcome,
             counts: heard().counts,
             duration: Duration::from_millis(61_500),
+            doctor: heard().doctor,
         };
         let mut matrix = Matrix::default();
         matrix.add(row(Series::Bookworm, Outcome::Passed));
@@ -200,9 +219,9 @@ mod tests {
         assert_eq!(verdict, Err("kernels failed: newest".to_owned()));
         assert_eq!(
             matrix.to_string(),
-            "kernel     release               accel  result  passed  failed  ignored      time\n\
-             6.1        6.1.0-50-cloud-amd64  tcg    passed       3       0        0    61.5 s\n\
-             newest     6.1.0-50-cloud-amd64  tcg    FAILED       3       0        0    61.5 s  1 failed"
+            "kernel     release               accel  result  passed  failed  ignored      time  why        weir doctor\n\
+             6.1        6.1.0-50-cloud-amd64  tcg    passed       3       0        0    61.5 s             loaded\n\
+             newest     6.1.0-50-cloud-amd64  tcg    FAILED       3       0        0    61.5 s  1 failed   loaded"
         );
     }
 }
