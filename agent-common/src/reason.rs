@@ -50,6 +50,8 @@ pub enum FlowReason {
     ListenerUnclaimed = 19,
     /// The proxy presented the right token, once for each of its listeners.
     Claimed = 20,
+    /// The destination is multicast or broadcast, where no TCP connection goes.
+    NotUnicast = 21,
 }
 
 /// What became of a flow.
@@ -80,7 +82,7 @@ impl FlowOutcome {
 
 impl FlowReason {
     /// How many there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 
     /// Every reason, in the order of its number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -104,6 +106,7 @@ impl FlowReason {
         Self::ClaimRefused,
         Self::ListenerUnclaimed,
         Self::Claimed,
+        Self::NotUnicast,
     ];
 
     /// The reason with this number, if there is one.
@@ -127,7 +130,8 @@ impl FlowReason {
             | Self::QuicAllowed
             | Self::ProxyDownOpen
             | Self::NotConfigured
-            | Self::LocalAddress => Some(FlowOutcome::Passed),
+            | Self::LocalAddress
+            | Self::NotUnicast => Some(FlowOutcome::Passed),
             Self::QuicRefused | Self::ProxyDownClosed | Self::StorageFailed => {
                 Some(FlowOutcome::Refused)
             }
@@ -162,6 +166,7 @@ impl FlowReason {
             Self::ClaimRefused => "claim_refused",
             Self::ListenerUnclaimed => "listener_unclaimed",
             Self::Claimed => "claimed",
+            Self::NotUnicast => "not_unicast",
         }
     }
 }
@@ -177,6 +182,6 @@ mod tests {
             assert_eq!(FlowReason::from_number(reason as u32), Some(reason));
         }
         assert_eq!(FlowReason::from_number(0), None);
-        assert_eq!(FlowReason::from_number(21), None);
+        assert_eq!(FlowReason::from_number(22), None);
     }
 }

@@ -42,8 +42,14 @@ pub struct Settings {
     pub listen6: [u8; 16],
     /// The secret of a claim; while it is all zero, every claim is refused.
     pub token: [u8; TOKEN_LEN],
+    /// The address that the pod's own IPv6 connections come from, network order;
+    /// zero if there is none. A redirected socket is given it, because one that
+    /// connects to loopback would get loopback's.
+    pub source6: [u8; 16],
     /// The proxy's IPv4 address, network order.
     pub listen4: [u8; 4],
+    /// As `source6`, for IPv4.
+    pub source4: [u8; 4],
     /// A user whose flows are never captured, in the initial user namespace; 0
     /// for none. The fallback for a proxy that cannot claim.
     pub exempt_uid: u32,
@@ -64,20 +70,20 @@ pub struct Settings {
     /// 1 while somebody follows decisions: each is written to the event ring.
     pub trace: u8,
     /// Zero.
-    pub reserved: [u8; 15],
+    pub reserved: [u8; 11],
     /// Captured destination ports, host order.
     pub ports: [u16; MAX_PORTS],
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 96 && align_of::<Settings>() == 4);
+    assert!(size_of::<Settings>() == 112 && align_of::<Settings>() == 4);
     assert!(core::mem::offset_of!(Settings, token) == 16);
-    assert!(core::mem::offset_of!(Settings, listen4) == 32);
-    assert!(core::mem::offset_of!(Settings, exempt_uid) == 36);
-    assert!(core::mem::offset_of!(Settings, listen_port) == 40);
-    assert!(core::mem::offset_of!(Settings, has_listen6) == 44);
-    assert!(core::mem::offset_of!(Settings, reserved) == 49);
-    assert!(core::mem::offset_of!(Settings, ports) == 64);
+    assert!(core::mem::offset_of!(Settings, listen4) == 48);
+    assert!(core::mem::offset_of!(Settings, exempt_uid) == 56);
+    assert!(core::mem::offset_of!(Settings, listen_port) == 60);
+    assert!(core::mem::offset_of!(Settings, has_listen6) == 64);
+    assert!(core::mem::offset_of!(Settings, reserved) == 69);
+    assert!(core::mem::offset_of!(Settings, ports) == 80);
 };
 
 impl Settings {
@@ -85,7 +91,9 @@ impl Settings {
     pub const NOTHING: Self = Self {
         listen6: [0; 16],
         token: [0; TOKEN_LEN],
+        source6: [0; 16],
         listen4: [0; 4],
+        source4: [0; 4],
         exempt_uid: 0,
         listen_port: 0,
         listen_count: 0,
@@ -94,7 +102,7 @@ impl Settings {
         on_proxy_down: 0,
         port_count: 0,
         trace: 0,
-        reserved: [0; 15],
+        reserved: [0; 11],
         ports: [0; MAX_PORTS],
     };
 }

@@ -55,7 +55,7 @@ pub(crate) fn option(ctx: &SockoptContext) -> Verdict {
     let Some(settings) = WEIR_SETTINGS.get(0) else {
         return Verdict::Proceed;
     };
-    if !presents_token(opt, settings) {
+    if len != TOKEN_LEN as i32 || !presents_token(opt, settings) {
         count(FlowReason::ClaimRefused);
         warn!(ctx, "a claim with a wrong token was refused");
         return Verdict::Deny;

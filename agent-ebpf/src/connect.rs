@@ -18,6 +18,7 @@ use crate::{
     counters::count,
     events::emit,
     maps::{WEIR_EXEMPT, WEIR_LOCAL, WEIR_SETTINGS, forget_flow, store_flow, stored_flow},
+    source::{bind4, bind6},
 };
 
 const IPPROTO_TCP: u32 = 6;
@@ -35,7 +36,8 @@ pub(crate) fn connect4(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 4, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect { port } => {
+        Outcome::Redirect { sk, port } => {
+            bind4(ctx.sock_addr, sk, settings);
             write_addr4(ctx.sock_addr, settings.listen4, port);
             Verdict::Proceed
         }
@@ -49,7 +51,8 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 6, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect { port } => {
+        Outcome::Redirect { sk, port } => {
+            bind6(ctx.sock_addr, sk, &addr, settings);
             // A dual-stack socket that asked for an IPv4 host stays on IPv4;
             // without an IPv6 loopback everything does.
             let target = if is_mapped(&addr) || settings.has_listen6 == 0 {
@@ -65,7 +68,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
 
 enum Outcome {
     Leave(Verdict),
-    Redirect { port: u16 },
+    Redirect { sk: *mut bpf_sock, port: u16 },
 }
 
 #[inline(always)]
@@ -116,7 +119,13 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
     let (reason, outcome) = match decision {
         Decision::Pass(reason) => (reason, Outcome::Leave(Verdict::Proceed)),
         Decision::Refuse(reason) => (reason, Outcome::Leave(Verdict::Deny)),
-        Decision::Redirect(reason) => (reason, Outcome::Redirect { port: listen_port }),
+        Decision::Redirect(reason) => (
+            reason,
+            Outcome::Redirect {
+                sk,
+                port: listen_port,
+            },
+        ),
     };
     count(reason);
     emit(settings, &flow, reason, transport);

@@ -96,6 +96,9 @@ pub fn decide(attempt: &Attempt, settings: &Settings) -> Decision {
     if is_link_local(&attempt.addr) {
         return Decision::Pass(FlowReason::LinkLocal);
     }
+    if is_multicast_or_broadcast(&attempt.addr) {
+        return Decision::Pass(FlowReason::NotUnicast);
+    }
     if !captures(settings, attempt.port) {
         return Decision::Pass(FlowReason::OtherPort);
     }
@@ -196,6 +199,15 @@ fn is_link_local(addr: &[u8; 16]) -> bool {
     addr[0] == 0xfe && addr[1] & 0xc0 == 0x80
 }
 
+/// 224.0.0.0/4 (RFC 5771), 255.255.255.255 and ff00::/8 (RFC 4291).
+#[inline(always)]
+fn is_multicast_or_broadcast(addr: &[u8; 16]) -> bool {
+    if is_mapped(addr) {
+        return addr[12] & 0xf0 == 224 || matches!(addr, [.., 255, 255, 255, 255]);
+    }
+    addr[0] == 0xff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +258,8 @@ mod tests {
         };
         let mut link_local6 = V6;
         link_local6[..2].copy_from_slice(&[0xfe, 0xbf]);
+        let mut multicast6 = V6;
+        multicast6[0] = 0xff;
         let cases = [
             (V4, 443, Tcp, REDIRECT),
             (V4, 80, Tcp, REDIRECT),
@@ -266,6 +280,11 @@ mod tests {
             (mapped([169, 254, 169, 254]), 80, Tcp, Pass(R::LinkLocal)),
             (mapped([169, 253, 0, 1]), 80, Tcp, REDIRECT),
             (link_local6, 443, Tcp, Pass(R::LinkLocal)),
+            (mapped([224, 0, 0, 9]), 443, Tcp, Pass(R::NotUnicast)),
+            (mapped([239, 1, 2, 3]), 443, Udp, Pass(R::NotUnicast)),
+            (mapped([240, 0, 0, 1]), 443, Tcp, REDIRECT),
+            (mapped([255; 4]), 443, Tcp, Pass(R::NotUnicast)),
+            (multicast6, 443, Tcp, Pass(R::NotUnicast)),
         ];
         for (addr, port, transport, expected) in cases {
             let attempt = attempt(addr, port, transport);

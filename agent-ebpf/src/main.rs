@@ -36,6 +36,8 @@ mod maps;
 mod original_dst;
 mod peer;
 mod sendmsg;
+mod sockaddr;
+mod source;
 
 use aya_ebpf::{
     macros::{cgroup_sock_addr, cgroup_sockopt, sock_ops},

@@ -13,35 +13,19 @@ use aya_ebpf::{
 };
 use weir_common::{FlowReason, Role, SO_WEIR_COUNTERS, SO_WEIR_FLOW, SOL_WEIR, is_mapped};
 
-use crate::{connect::in_claimed_cgroup, counters::counted, maps::stored_flow};
+use crate::{
+    connect::in_claimed_cgroup,
+    counters::counted,
+    maps::stored_flow,
+    sockaddr::{SockaddrIn, SockaddrIn6},
+};
 
 const SOL_IP: i32 = 0;
 const SOL_IPV6: i32 = 41;
 /// `SO_ORIGINAL_DST` and `IP6T_SO_ORIGINAL_DST`: the same number.
 const SO_ORIGINAL_DST: i32 = 80;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 /// The kernel shows a program at most one page of an option's value.
 pub(crate) const OPTLEN_MAX: i32 = 4096;
-
-/// `struct sockaddr_in`.
-#[repr(C)]
-struct SockaddrIn {
-    family: u16,
-    port: u16,
-    addr: [u8; 4],
-    zero: [u8; 8],
-}
-
-/// `struct sockaddr_in6`.
-#[repr(C)]
-struct SockaddrIn6 {
-    family: u16,
-    port: u16,
-    flowinfo: u32,
-    addr: [u8; 16],
-    scope_id: u32,
-}
 
 pub(crate) fn answer(ctx: &SockoptContext) {
     let opt = ctx.sockopt;
@@ -90,24 +74,10 @@ pub(crate) fn answer(ctx: &SockoptContext) {
             let a = flow.addr;
             write(
                 opt,
-                SockaddrIn {
-                    family: AF_INET,
-                    port: flow.port.to_be(),
-                    addr: [a[12], a[13], a[14], a[15]],
-                    zero: [0; 8],
-                },
+                SockaddrIn::new([a[12], a[13], a[14], a[15]], flow.port),
             );
         }
-        Asked::V6 if !is_mapped(&flow.addr) => write(
-            opt,
-            SockaddrIn6 {
-                family: AF_INET6,
-                port: flow.port.to_be(),
-                flowinfo: 0,
-                addr: flow.addr,
-                scope_id: 0,
-            },
-        ),
+        Asked::V6 if !is_mapped(&flow.addr) => write(opt, SockaddrIn6::new(flow.addr, flow.port)),
         Asked::V4 | Asked::V6 => {}
         Asked::Flow => write(opt, *flow),
     }

@@ -188,6 +188,19 @@ pub fn settings(
     settings
 }
 
+/// The same settings, for a pod whose connections come from these addresses.
+#[must_use]
+pub fn coming_from(
+    settings: Settings,
+    (source4, source6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
+) -> Settings {
+    Settings {
+        source4: source4.map_or([0; 4], |address| address.octets()),
+        source6: source6.map_or([0; 16], |address| address.octets()),
+        ..settings
+    }
+}
+
 /// How much the programs themselves write to aya-log's ring. Fixed when they
 /// are loaded; what is off costs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

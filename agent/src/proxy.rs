@@ -88,7 +88,7 @@ impl Proxy {
     /// moment to end; those that do not are dropped, and recorded as aborted.
     pub async fn serve(
         self: Arc<Self>,
-        listeners: Vec<TcpListener>,
+        listeners: Arc<[TcpListener]>,
         stop: impl Future<Output = ()>,
     ) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));

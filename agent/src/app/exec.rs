@@ -37,10 +37,10 @@ use weir_common::{FlowReason, Settings};
 
 use super::requirements::{self, Task};
 use super::say;
-use crate::capture::{Capture, KernelLog, settings};
+use crate::capture::{Capture, KernelLog, coming_from, settings};
 use crate::cli::ExecArgs;
 use crate::config::Config;
-use crate::sys::addresses::own_addresses;
+use crate::sys::addresses::{own_addresses, source_addresses};
 use crate::sys::cgroup::hierarchy::own_cgroup;
 use crate::sys::claim::Token;
 use crate::sys::process::{End, end_by};
@@ -143,7 +143,8 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
     drop(report);
     let ready = proxy.wait_ready(&signals)?;
     let trusting = trust(&environment, &directory, &ready)?;
-    capture.configure(&settings(&config.capture, ready.listening, &token, None))?;
+    let told = settings(&config.capture, ready.listening, &token, None);
+    capture.configure(&coming_from(told, source_addresses()))?;
     proxy.wait_proven(&signals)?;
     interrupted(&signals)?;
 

@@ -5,9 +5,10 @@
 //! the state is written before they do, so that a proxy that starts meanwhile
 //! finds it. A second run takes over the maps of the first.
 
-use std::{num::NonZeroU32, os::fd::AsFd, process::ExitCode};
+use std::{os::fd::AsFd, process::ExitCode};
 
 use anyhow::Context;
+use weir_common::Settings;
 
 use super::{
     requirements::{self, Task},
@@ -15,11 +16,13 @@ use super::{
     state::State,
 };
 use crate::{
-    capture::{Capture, KernelLog, LISTEN_PORTS, Listening, settings, upgrade::Previous},
+    capture::{
+        Capture, KernelLog, LISTEN_PORTS, Listening, coming_from, settings, upgrade::Previous,
+    },
     cli::{CgroupChoice, InitArgs, KernelLogLevel},
     config::Config,
     sys::{
-        addresses::{has_ipv6_loopback, own_addresses},
+        addresses::{has_ipv6_loopback, own_addresses, source_addresses},
         cgroup::{Cgroup, pod::pod_cgroup},
         claim::Token,
     },
@@ -44,11 +47,17 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         count: LISTEN_PORTS,
         ipv6: has_ipv6_loopback(),
     };
-    // A proxy that runs keeps its claim, and one that starts needs the secret
-    // that the kernel knows: both go on with the one there is.
-    let token = match (&previous, State::read(&args.state)) {
-        (Some(_), Ok(state)) if state.token.bytes() == capture.settings()?.token => state.token,
-        _ => Token::random().context("cannot make the claim's token")?,
+    let before = capture.settings()?;
+    // A proxy that runs has the secret, and so must the kernel half go on with
+    // it: with what its maps hold, or, if somebody detached it meanwhile, with
+    // what the state says about this very cgroup.
+    let token = match (
+        Token::from_bytes(before.token),
+        State::read(&args.state).ok(),
+    ) {
+        (Some(token), _) => token,
+        (None, Some(state)) if state.cgroup_id == cgroup.id()? => state.token,
+        (None, _) => Token::random().context("cannot make the claim's token")?,
     };
     let state = State::new(
         token.clone(),
@@ -57,8 +66,12 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         cgroup.id()?,
     );
     state.write(&args.state, args.proxy_uid)?;
-    let exempt_uid: Option<NonZeroU32> = args.exempt_uid;
-    capture.configure(&settings(&config.capture, listening, &token, exempt_uid))?;
+    let told = settings(&config.capture, listening, &token, args.exempt_uid);
+    capture.configure(&Settings {
+        // Whoever follows decisions goes on doing so.
+        trace: before.trace,
+        ..coming_from(told, source_addresses())
+    })?;
     match &previous {
         None => capture.attach(cgroup.as_fd())?,
         Some(previous) => capture.attach_replacing(cgroup.as_fd(), previous)?,

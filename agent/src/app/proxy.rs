@@ -30,8 +30,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     collector::Collector,
     control::Supervised,
-    listen::{Listeners, bind},
-    readiness::{keep_proving, prove},
+    listen::{ListenError, Listeners, listen},
+    readiness::Prover,
 };
 use super::{say, state::State};
 use crate::{
@@ -75,15 +75,20 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     log::start()?;
     let state = State::read(&args.state)?;
     let config = Config::load(args.config.as_deref())?;
-    let listeners = Listeners::at(state.listen_port, state.listen_count).with_context(|| {
-        let last = state
-            .listen_port
-            .saturating_add(state.listen_count.saturating_sub(1));
-        format!(
-            "cannot listen on ports {} to {last} of loopback: choose others with `weir init --port`",
-            state.listen_port
-        )
-    })?;
+    let (first, count) = (state.listen_port, state.listen_count);
+    let listeners = match Listeners::at(first, count, &state.token) {
+        Ok(listeners) => listeners,
+        Err(ListenError::Claim(error)) => return Err(error.into()),
+        Err(ListenError::Io(error)) => {
+            let last = first.saturating_add(count.saturating_sub(1));
+            return Err(error).with_context(|| {
+                format!(
+                    "cannot listen on ports {first} to {last} of loopback: free them, or choose \
+                     others with `weir init --port`"
+                )
+            });
+        }
+    };
     let prepared = Prepared::new(config, listeners, state.token, args.admin)?;
     for warning in &prepared.warnings {
         say(warning);
@@ -94,11 +99,11 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let serving = Serving::new(prepared, args.live)?;
-        let (canary, readiness) = (Arc::clone(&serving.canary), Arc::clone(&serving.readiness));
+        let prover = serving.prover.clone();
         let mut proven = std::pin::pin!(async {
-            prove(&canary, &readiness).await?;
+            prover.prove().await?;
             say("intercepting");
-            keep_proving(Arc::clone(&canary), Arc::clone(&readiness)).await;
+            prover.keep_proving().await;
             anyhow::Ok(())
         });
         let mut terminate = signal(SignalKind::terminate())?;
@@ -110,7 +115,7 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
                 _ = interrupt.recv() => {}
                 failed = &mut proven => outcome = failed,
             }
-            readiness.not_ready("shutting down");
+            prover.readiness.not_ready("shutting down");
         };
         serving.until(stop).await;
         outcome
@@ -132,7 +137,13 @@ pub fn run_supervised(args: SupervisedArgs) -> anyhow::Result<ExitCode> {
         log::start()?;
         let token = receive_token(control)?;
         let config = Config::load(args.config.as_deref())?;
-        let listeners = Listeners::anywhere().context("cannot listen on loopback")?;
+        let listeners = match Listeners::anywhere(&token) {
+            Ok(listeners) => listeners,
+            Err(ListenError::Claim(error)) => return Err(error.into()),
+            Err(ListenError::Io(error)) => {
+                return Err(error).context("cannot listen on loopback");
+            }
+        };
         let prepared = Prepared::new(config, listeners, token, args.admin)?;
         drop_to(args.user, args.group)?;
         anyhow::Ok(prepared)
@@ -165,16 +176,11 @@ fn serve_supervised(
         };
         let mut serving = Serving::new(prepared, args.live)?;
         let questions = serving.questions.take().context("nobody took them")?;
-        let mut supervised = Supervised::new(
-            control,
-            questions,
-            Arc::clone(&serving.canary),
-            Arc::clone(&serving.readiness),
-        )?;
+        let mut supervised = Supervised::new(control, questions, serving.prover.clone())?;
         supervised.say(&ready).await?;
         let mut flows = Vec::new();
         let collector = Arc::clone(&serving.collector);
-        let readiness = Arc::clone(&serving.readiness);
+        let readiness = Arc::clone(&serving.prover.readiness);
         serving
             .until(async {
                 flows = supervised.until_finish().await;
@@ -217,8 +223,6 @@ impl Prepared {
         token: Token,
         admin_choice: AdminChoice,
     ) -> anyhow::Result<Self> {
-        // First: if the kernel half is not there, nothing else matters.
-        listeners.claim(&token)?;
         let (store, mut warnings) = roots::load(config.tls.upstream_roots.as_slice())?;
         let upstream = Upstream::new(store)?;
         let catalogue = Catalogue::builtin().extended(&config.models.rules())?;
@@ -250,10 +254,9 @@ impl Prepared {
 /// The proxy at work.
 struct Serving {
     proxy: Arc<Proxy>,
-    listeners: Vec<tokio::net::TcpListener>,
+    listeners: Arc<[tokio::net::TcpListener]>,
     collector: Arc<Collector>,
-    canary: Arc<Canary>,
-    readiness: Arc<Readiness>,
+    prover: Prover,
     /// For whoever answers them.
     questions: Option<tokio::sync::mpsc::Receiver<crate::proxy::ProcessQuery>>,
 }
@@ -270,7 +273,7 @@ impl Serving {
         // Ports are never none, by their type.
         let port = prepared.config.capture.ports.as_slice().first().copied();
         let canary = Arc::new(Canary::new(
-            prepared.token,
+            prepared.token.clone(),
             port.unwrap_or(443),
             prepared.listeners.listening.ipv6,
         ));
@@ -307,13 +310,18 @@ impl Serving {
             .sockets
             .into_iter()
             .map(tokio::net::TcpListener::from_std)
-            .collect::<io::Result<Vec<_>>>()?;
+            .collect::<io::Result<Arc<[_]>>>()?;
+        let prover = Prover {
+            canary,
+            readiness,
+            token: prepared.token,
+            listeners: Arc::downgrade(&listeners),
+        };
         Ok(Self {
             proxy,
             listeners,
             collector,
-            canary,
-            readiness,
+            prover,
             questions: Some(questions),
         })
     }
@@ -381,13 +389,13 @@ fn prices(file: Option<&Path>) -> anyhow::Result<PriceTable> {
 fn admin(choice: AdminChoice, warnings: &mut Vec<String>) -> anyhow::Result<Option<TcpListener>> {
     match choice {
         AdminChoice::Off => Ok(None),
-        AdminChoice::At(addr) => bind(addr).map(Some).map_err(|error| {
+        AdminChoice::At(addr) => listen(addr).map(Some).map_err(|error| {
             anyhow!(
                 "cannot serve metrics on {addr}: {error}: name another address with --admin, \
                  or `--admin off`"
             )
         }),
-        AdminChoice::Default => match bind(ADMIN_DEFAULT) {
+        AdminChoice::Default => match listen(ADMIN_DEFAULT) {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
                 warnings.push(format!(

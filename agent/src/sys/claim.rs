@@ -31,6 +31,12 @@ impl Token {
         Ok(Self(bytes))
     }
 
+    /// The one that the kernel's settings hold; none while they hold none.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; TOKEN_LEN]) -> Option<Self> {
+        (bytes != [0; TOKEN_LEN]).then_some(Self(bytes))
+    }
+
     /// As the kernel's settings hold it.
     #[must_use]
     pub const fn bytes(&self) -> [u8; TOKEN_LEN] {

@@ -1,6 +1,6 @@
 //! The proxy's end of the conversation with its supervisor.
 
-use std::{collections::HashMap, os::unix::net::UnixStream as StdUnixStream, sync::Arc};
+use std::{collections::HashMap, os::unix::net::UnixStream as StdUnixStream};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,12 +8,11 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::readiness::{keep_proving, prove};
+use super::readiness::Prover;
 use crate::{
-    admin::Readiness,
     bounds::Bound,
     control::{ControlError, FromProxy, Lines, ToProxy, decode, encode},
-    proxy::{Canary, CanaryError, ProcessQuery},
+    proxy::{CanaryError, ProcessQuery},
 };
 
 /// Processes asked about at once; connections beyond go without a name.
@@ -25,8 +24,7 @@ pub(super) struct Supervised {
     lines: Lines,
     questions: mpsc::Receiver<ProcessQuery>,
     asked: HashMap<u32, Vec<oneshot::Sender<Option<String>>>>,
-    canary: Arc<Canary>,
-    readiness: Arc<Readiness>,
+    prover: Prover,
     proving: Option<oneshot::Receiver<Result<(), CanaryError>>>,
 }
 
@@ -34,8 +32,7 @@ impl Supervised {
     pub(super) fn new(
         socket: StdUnixStream,
         questions: mpsc::Receiver<ProcessQuery>,
-        canary: Arc<Canary>,
-        readiness: Arc<Readiness>,
+        prover: Prover,
     ) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -43,8 +40,7 @@ impl Supervised {
             lines: Lines::default(),
             questions,
             asked: HashMap::new(),
-            canary,
-            readiness,
+            prover,
             proving: None,
         })
     }
@@ -80,12 +76,12 @@ impl Supervised {
 
     /// Begins to prove that interception works, and goes on for ever.
     fn begin_proving(&mut self) {
-        let (canary, readiness) = (Arc::clone(&self.canary), Arc::clone(&self.readiness));
+        let prover = self.prover.clone();
         let (first, proving) = oneshot::channel();
         self.proving = Some(proving);
         tokio::spawn(async move {
-            let _unheard = first.send(prove(&canary, &readiness).await);
-            keep_proving(canary, readiness).await;
+            let _unheard = first.send(prover.prove().await);
+            prover.keep_proving().await;
         });
     }
 

@@ -31,37 +31,58 @@ pub(super) struct Listeners {
     pub(super) listening: Listening,
 }
 
+/// Why the proxy does not listen.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListenError {
+    /// The kernel half does not know it.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The ports are not to be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl ListenError {
+    fn is_in_use(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
 impl Listeners {
     /// On ports that are free. If there are not enough in a row, on one.
-    pub(super) fn anywhere() -> io::Result<Self> {
+    pub(super) fn anywhere(token: &Token) -> Result<Self, ListenError> {
         for _ in 0..ATTEMPTS {
             let port = FIRST_PORT + random_group()? * LISTEN_PORTS;
-            match Self::at(port, LISTEN_PORTS) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            match Self::at(port, LISTEN_PORTS, token) {
+                Err(error) if error.is_in_use() => {}
                 other => return other,
             }
         }
         for _ in 0..ATTEMPTS {
-            let port = bind((Ipv4Addr::LOCALHOST, 0).into())?.local_addr()?.port();
-            match Self::at(port, 1) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            let free = bind((Ipv4Addr::LOCALHOST, 0).into())?.local_addr()?;
+            let port = free.as_socket().map_or(0, |address| address.port());
+            match Self::at(port, 1, token) {
+                Err(error) if error.is_in_use() => {}
                 other => return other,
             }
         }
-        Err(io::ErrorKind::AddrInUse.into())
+        Err(ListenError::Io(io::ErrorKind::AddrInUse.into()))
     }
 
     /// On these ports; on IPv4 only where the machine has no IPv6 loopback.
-    pub(super) fn at(port: u16, count: u16) -> io::Result<Self> {
-        let mut sockets = Vec::new();
+    ///
+    /// Each is claimed before it listens: in between it would be a stranger's,
+    /// and connections be refused.
+    pub(super) fn at(port: u16, count: u16, token: &Token) -> Result<Self, ListenError> {
         let ports = port..port.saturating_add(count);
+        let mut bound = Vec::new();
         for port in ports.clone() {
-            sockets.push(bind((Ipv4Addr::LOCALHOST, port).into())?);
+            bound.push(bind((Ipv4Addr::LOCALHOST, port).into())?);
         }
         let mut ipv6 = true;
         for port in ports {
             match bind((Ipv6Addr::LOCALHOST, port).into()) {
-                Ok(socket) => sockets.push(socket),
+                Ok(socket) => bound.push(socket),
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrNotAvailable
                         || error.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
@@ -69,20 +90,21 @@ impl Listeners {
                     ipv6 = false;
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
+        }
+        for socket in &bound {
+            claim(socket.as_fd(), token)?;
+        }
+        let mut sockets = Vec::with_capacity(bound.len());
+        for socket in bound {
+            socket.listen(BACKLOG)?;
+            sockets.push(socket.into());
         }
         Ok(Self {
             sockets,
             listening: Listening { port, count, ipv6 },
         })
-    }
-
-    /// Claims each of them, and thereby this process's cgroup.
-    pub(super) fn claim(&self, token: &Token) -> Result<(), ClaimError> {
-        self.sockets
-            .iter()
-            .try_for_each(|socket| claim(socket.as_fd(), token))
     }
 
     /// Their addresses, which are never dialled.
@@ -92,7 +114,13 @@ impl Listeners {
 }
 
 /// A listening socket that does not block.
-pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(addr)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a proxy before us may still linger on a fixed port.
     socket.set_reuse_address(true)?;
@@ -100,31 +128,12 @@ pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn random_group() -> io::Result<u16> {
     let mut bytes = [0; 2];
     rand::fill(&mut bytes).map_err(|_unspecified| io::Error::other("there is no randomness"))?;
     Ok(u16::from_ne_bytes(bytes) % GROUPS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_in_a_row_are_found_and_not_taken_twice() {
-        let listeners = Listeners::anywhere().unwrap();
-        let Listening { port, count, ipv6 } = listeners.listening;
-        assert!(count.is_power_of_two());
-        let families = if ipv6 { 2 } else { 1 };
-        assert_eq!(listeners.sockets.len(), usize::from(count) * families);
-        let taken = Listeners::at(port, count)
-            .map(drop)
-            .map_err(|error| error.kind());
-        assert_eq!(taken, Err(io::ErrorKind::AddrInUse));
-    }
 }

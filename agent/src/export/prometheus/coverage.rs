@@ -47,6 +47,7 @@ impl Scope {
             FlowReason::OtherPort | FlowReason::LinkLocal => matches!(self, Self::Egress),
             FlowReason::Loopback
             | FlowReason::LocalAddress
+            | FlowReason::NotUnicast
             | FlowReason::Exempt
             | FlowReason::ExemptUser
             | FlowReason::Canary

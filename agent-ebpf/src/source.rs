@@ -1,0 +1,75 @@
+//! The address that a redirected connection comes from.
+//!
+//! The kernel picks it by the destination, and to loopback it would be
+//! loopback's: `getsockname` would tell the application that it is connected to
+//! itself. So the socket is bound to the address that connections of this pod
+//! come from, unless the application has bound it. The port stays to be picked
+//! with the connection.
+
+use aya_ebpf::{
+    bindings::{bpf_sock, bpf_sock_addr},
+    helpers::generated::bpf_bind,
+};
+use weir_common::{Settings, is_mapped, mapped};
+
+use crate::sockaddr::{SockaddrIn, SockaddrIn6};
+
+/// For a socket of family IPv4.
+#[inline(always)]
+pub(crate) fn bind4(ctx: *mut bpf_sock_addr, sk: *mut bpf_sock, settings: &Settings) {
+    if settings.source4 == [0; 4] || is_bound4(sk) {
+        return;
+    }
+    let mut addr = SockaddrIn::new(settings.source4, 0);
+    // SAFETY: the context of this program type, and an address of that size. If
+    // it fails the address is gone from the pod; loopback's will do.
+    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn>() as i32) };
+}
+
+/// For a socket of family IPv6, connecting to `addr`; both ends of a connection
+/// are IPv4-mapped or none is.
+#[inline(always)]
+pub(crate) fn bind6(
+    ctx: *mut bpf_sock_addr,
+    sk: *mut bpf_sock,
+    addr: &[u8; 16],
+    settings: &Settings,
+) {
+    let source = if !is_mapped(addr) {
+        // Without an IPv6 loopback the connection becomes one over IPv4.
+        if settings.has_listen6 == 0 || settings.source6 == [0; 16] {
+            return;
+        }
+        settings.source6
+    } else if settings.source4 == [0; 4] {
+        return;
+    } else {
+        mapped(settings.source4)
+    };
+    if is_bound6(sk) {
+        return;
+    }
+    let mut addr = SockaddrIn6::new(source, 0);
+    // SAFETY: as in `bind4`.
+    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn6>() as i32) };
+}
+
+/// Whether the application has chosen an address; a port alone keeps the kernel
+/// from taking another one, and does no harm.
+#[inline(always)]
+fn is_bound4(sk: *mut bpf_sock) -> bool {
+    // SAFETY: checked for null by the caller; the field is readable in this
+    // program type.
+    unsafe { (&raw const (*sk).src_ip4).read_volatile() != 0 }
+}
+
+#[inline(always)]
+fn is_bound6(sk: *mut bpf_sock) -> bool {
+    // SAFETY: as in `is_bound4`, word by word.
+    unsafe {
+        (&raw const (*sk).src_ip6[0]).read_volatile() != 0
+            || (&raw const (*sk).src_ip6[1]).read_volatile() != 0
+            || (&raw const (*sk).src_ip6[2]).read_volatile() != 0
+            || (&raw const (*sk).src_ip6[3]).read_volatile() != 0
+    }
+}
