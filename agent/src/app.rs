@@ -10,6 +10,7 @@ pub mod proxy;
 mod requirements;
 pub mod state;
 pub mod status;
+pub mod trace;
 
 use std::io::{self, Write};
 

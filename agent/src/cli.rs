@@ -63,6 +63,9 @@ pub enum Command {
     /// Show what of weir is attached on this machine, and what it has counted
     #[command(after_long_help = STATUS_AFTER)]
     Status(StatusArgs),
+    /// Show each decision of the kernel half as it is made
+    #[command(long_about = TRACE_ABOUT)]
+    Trace(TraceArgs),
     /// Check whether weir can work here, and say what to do if not
     #[command(long_about = DOCTOR_ABOUT, after_long_help = DOCTOR_AFTER)]
     Doctor(DoctorArgs),
@@ -155,6 +158,25 @@ pub struct DetachArgs {
     /// The cgroup v2 directory, or `auto` for this pod's
     #[arg(long, value_name = "auto|PATH", default_value = "auto")]
     pub cgroup: CgroupChoice,
+}
+
+const TRACE_ABOUT: &str = "\
+Show each decision of the kernel half as it is made
+
+One line for each connection, and for each datagram to a captured port, until \
+Ctrl-C: when, what became of it and why, where it was going, and which process \
+of which user and cgroup asked. Takes root, like `weir status`. Connections are \
+not slowed down: what cannot be shown in time is left out, and counted.";
+
+/// Arguments of `weir trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Only what is attached to this cgroup v2 directory [default: all of weir on this machine]
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 const DOCTOR_ABOUT: &str = "\

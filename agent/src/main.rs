@@ -25,6 +25,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
             Command::Exec(args) => app::exec::run(args),
             Command::Doctor(args) => app::doctor::run(&args),
             Command::Status(args) => app::status::run(&args),
+            Command::Trace(args) => app::trace::run(&args),
             Command::Init(args) => app::init::run(&args),
             Command::Detach(args) => app::detach::run(&args),
             Command::Proxy(args) => app::proxy::run(args),
