@@ -354,6 +354,12 @@ impl Pod {
         Running::start(&self.namespace, &mut command)
     }
 
+    /// The pod's cgroup, as a directory.
+    #[must_use]
+    pub fn cgroup(&self) -> &Path {
+        self.place.directory()
+    }
+
     /// What weir has attached to this pod.
     ///
     /// # Errors
