@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, HostProfile};
-use crate::setup::route::RouteChoice;
+use crate::setup::route::{RouteChoice, Toolchain};
 use crate::setup::{self, Purpose};
 use crate::step::{Steps, seconds};
 use crate::test;
@@ -65,6 +65,10 @@ pub(crate) struct Args {
     /// Say which kernels there are and which are fetched, and do nothing.
     #[arg(long)]
     list: bool,
+    /// Pack the suite as target/vm/suite.tar, for another machine (see vagrant/suite.sh), and run
+    /// nothing.
+    #[arg(long, conflicts_with_all = ["list", "kernel", "update", "arguments"])]
+    bundle: bool,
     /// Fetch the kernels that the archive has today, even if others are here.
     #[arg(long)]
     update: bool,
@@ -93,6 +97,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let steps = Steps::new("vm", logs.clone());
     fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
     let _lock = lock(workspace, &steps)?;
+    if args.bundle {
+        let programs = build_all(workspace, &steps, &toolchain)?;
+        let path = workspace.root().join("target/vm/suite.tar");
+        Root::assemble(workspace, &programs, &[])?.bundle(&path)?;
+        steps.note(&format!("{} is the suite", path.display()));
+        return Ok(());
+    }
     let freshness = if args.update {
         Freshness::Today
     } else {
@@ -108,9 +119,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         },
     )?;
 
-    build::object(workspace, &steps, &toolchain)?;
-    build::host(workspace, &steps, HostProfile::Debug)?;
-    let programs = build_suite(workspace, &steps)?;
+    let programs = build_all(workspace, &steps, &toolchain)?;
     let root = Root::assemble(workspace, &programs, &suite_arguments(&args.arguments))?;
 
     let mut matrix = Matrix::default();
@@ -208,6 +217,13 @@ fn list(workspace: &Workspace) {
         let suites = series.suites().join(", ");
         println!("{series:9}  {suites:23}  {release}");
     }
+}
+
+/// Builds weir and the suite.
+fn build_all(workspace: &Workspace, steps: &Steps, toolchain: &Toolchain) -> Result<Programs> {
+    build::object(workspace, steps, toolchain)?;
+    build::host(workspace, steps, HostProfile::Debug)?;
+    build_suite(workspace, steps)
 }
 
 /// Builds the suite and what it runs, and finds them in what cargo announces.

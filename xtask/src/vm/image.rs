@@ -162,6 +162,27 @@ impl<'run> Root<'run> {
         Ok(Image { path })
     }
 
+    /// Writes everything into one archive at `path`, to be unpacked and run on another machine, whose
+    /// kernel has its own modules.
+    ///
+    /// # Errors
+    /// When tar fails.
+    pub(crate) fn bundle(&self, path: &Path) -> Result<()> {
+        let mut tar = self.workspace.command("tar");
+        tar.args(["--create", "--owner=root:0", "--group=root:0", "--file"])
+            .arg(path)
+            .arg("--directory")
+            .arg(&self.directory)
+            .arg(".");
+        let status = tar
+            .status()
+            .with_context(|| format!("cannot start `{}`", shown(&tar)))?;
+        if !status.success() {
+            bail!("`{}` failed ({status})", shown(&tar));
+        }
+        Ok(())
+    }
+
     /// A program and the libraries it is linked with, which go where the linker looks for them.
     fn add_program(&self, program: &Path, place: &Path) -> Result<()> {
         self.copy(program, place)?;
