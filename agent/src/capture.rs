@@ -331,7 +331,7 @@ impl Capture {
         self.features
     }
 
-    /// Attaches all programs to a cgroup v2 directory.
+    /// Attaches all programs to a cgroup v2 directory, or none.
     ///
     /// They capture nothing until [`Self::configure`] gives them a port.
     ///
@@ -339,10 +339,16 @@ impl Capture {
     ///
     /// A missing capability, or an exclusive attachment on an ancestor.
     pub fn attach(&mut self, cgroup: BorrowedFd<'_>) -> Result<(), CaptureError> {
-        for (name, attach_type) in PROGRAMS {
+        for (done, (name, attach_type)) in PROGRAMS.into_iter().enumerate() {
             let fd = self.program_fd(name, attach_type)?;
-            bpf::attach(cgroup, fd.as_fd(), attach_type)
-                .map_err(|source| CaptureError::Attach { name, source })?;
+            if let Err(source) = bpf::attach(cgroup, fd.as_fd(), attach_type) {
+                for (name, attach_type) in PROGRAMS.into_iter().take(done).rev() {
+                    // Just attached, and if not, gone already.
+                    let fd = self.program_fd(name, attach_type)?;
+                    let _gone = bpf::detach(cgroup, fd.as_fd(), attach_type);
+                }
+                return Err(CaptureError::Attach { name, source });
+            }
         }
         Ok(())
     }

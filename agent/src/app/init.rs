@@ -66,6 +66,12 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         cgroup.id()?,
     );
     state.write(&args.state, args.proxy_uid)?;
+    if previous.is_some() && before.listen_port != listening.port {
+        say(&format!(
+            "the proxy's ports change from {} to {}: restart a proxy that runs, it gets no connections",
+            before.listen_port, listening.port
+        ));
+    }
     let told = settings(&config.capture, listening, &token, args.exempt_uid);
     capture.configure(&Settings {
         // Whoever follows decisions goes on doing so.

@@ -98,7 +98,8 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     }
     let runtime = runtime()?;
     let served = runtime.block_on(async {
-        let serving = Serving::new(prepared, args.live)?;
+        // Nobody here may look at the processes of another container.
+        let serving = Serving::new(prepared, args.live, Processes::unknown())?;
         let prover = serving.prover.clone();
         let mut proven = std::pin::pin!(async {
             prover.prove().await?;
@@ -174,8 +175,8 @@ fn serve_supervised(
             ca_pem: prepared.authority.certificate_pem().to_owned(),
             warnings: prepared.warnings.clone(),
         };
-        let mut serving = Serving::new(prepared, args.live)?;
-        let questions = serving.questions.take().context("nobody took them")?;
+        let (processes, questions) = Processes::asking();
+        let serving = Serving::new(prepared, args.live, processes)?;
         let mut supervised = Supervised::new(control, questions, serving.prover.clone())?;
         supervised.say(&ready).await?;
         let mut flows = Vec::new();
@@ -257,17 +258,14 @@ struct Serving {
     listeners: Arc<[tokio::net::TcpListener]>,
     collector: Arc<Collector>,
     prover: Prover,
-    /// For whoever answers them.
-    questions: Option<tokio::sync::mpsc::Receiver<crate::proxy::ProcessQuery>>,
 }
 
 impl Serving {
     /// Serves metrics and health from now on; connections with [`Self::until`].
-    fn new(prepared: Prepared, live: bool) -> anyhow::Result<Self> {
+    fn new(prepared: Prepared, live: bool, processes: Processes) -> anyhow::Result<Self> {
         let admin_addr = prepared.admin_addr()?;
         let metrics = Arc::new(Metrics::new());
         let collector = Collector::start(Arc::clone(&metrics), live);
-        let (processes, questions) = Processes::asking();
         let mut own = prepared.listeners.addresses()?;
         own.extend(admin_addr);
         // Ports are never none, by their type.
@@ -322,7 +320,6 @@ impl Serving {
             listeners,
             collector,
             prover,
-            questions: Some(questions),
         })
     }
 
