@@ -6,6 +6,7 @@
 //! does not decide what is captured beyond writing the [`Settings`].
 
 pub mod inspect;
+pub mod kernel_log;
 pub mod upgrade;
 
 use std::{

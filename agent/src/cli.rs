@@ -177,6 +177,10 @@ pub struct TraceArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Print what the programs themselves log instead, as far as they were attached with
+    /// `weir init --kernel-log`
+    #[arg(long, conflicts_with = "json")]
+    pub kernel_log: bool,
 }
 
 const DOCTOR_ABOUT: &str = "\

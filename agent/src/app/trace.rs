@@ -5,6 +5,7 @@
 //! this ends; one that was killed leaves it on until the next one.
 
 mod followed;
+mod kernel_log;
 mod line;
 
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::say;
 use crate::capture::PROGRAMS;
-use crate::capture::inspect;
+use crate::capture::inspect::{self, Set};
 use crate::cli::TraceArgs;
 use crate::sys::cgroup::Cgroup;
 use crate::sys::inventory::{self, Attachment};
@@ -40,6 +41,9 @@ const BATCH_MAX: usize = 256;
 /// There is nothing to follow, or the kernel does not show it to this user.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let signals = signals().context("cannot read signals")?;
+    if args.kernel_log {
+        return kernel_log::follow(args.cgroup.as_deref(), &signals);
+    }
     let mut followed = begin(args.cgroup.as_deref())?;
     for one in &followed {
         say(&format!(
@@ -77,6 +81,13 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
 
 /// Everything that is attached, or what is attached to one cgroup.
 fn begin(only: Option<&Path>) -> anyhow::Result<Vec<Followed>> {
+    selected(only)?
+        .into_iter()
+        .map(|(set, attachment)| Followed::begin(set, &attachment))
+        .collect()
+}
+
+fn selected(only: Option<&Path>) -> anyhow::Result<Vec<(Set, Attachment)>> {
     let only = match only {
         None => None,
         Some(path) => {
@@ -93,23 +104,22 @@ fn begin(only: Option<&Path>) -> anyhow::Result<Vec<Followed>> {
     let programs = sets.iter().flat_map(|set| &set.programs);
     let ids = programs.map(|program| program.id).collect();
     let types = PROGRAMS.map(|(_, attach_type)| attach_type);
-    let attachments = inventory::take(&ids, &types)?.attachments;
-    let meant = |attachment: &&Attachment| only.is_none_or(|id| attachment.cgroup_id == id);
-    let mut followed = Vec::new();
+    let mut attachments = inventory::take(&ids, &types)?.attachments;
+    attachments.retain(|attachment| only.is_none_or(|id| attachment.cgroup_id == id));
+    let mut selected = Vec::new();
     for set in sets {
-        let of_set = |attachment: &&Attachment| {
+        let place = attachments.iter().position(|attachment| {
             let mut programs = set.programs.iter();
             programs.any(|program| attachment.programs.contains(&program.id))
-        };
-        let Some(attachment) = attachments.iter().filter(of_set).find(meant) else {
-            continue;
-        };
-        followed.push(Followed::begin(set, attachment)?);
+        });
+        if let Some(place) = place {
+            selected.push((set, attachments.swap_remove(place)));
+        }
     }
-    if followed.is_empty() {
+    if selected.is_empty() {
         bail!("nothing of weir is attached there: see `weir status`");
     }
-    Ok(followed)
+    Ok(selected)
 }
 
 /// Those that are, each looked after.
@@ -177,7 +187,7 @@ fn interrupted(signals: &SignalFd) -> io::Result<bool> {
     Ok(signals.read_signal()?.is_some())
 }
 
-fn wait(signals: &SignalFd, followed: &[Followed], until: Instant) -> io::Result<()> {
+fn wait(signals: &SignalFd, followed: &[impl AsFd], until: Instant) -> io::Result<()> {
     let mut polled = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     for one in followed {
         polled.push(PollFd::new(one.as_fd(), PollFlags::POLLIN));
