@@ -167,7 +167,7 @@ fn judge(name: &'static str, attempt: Option<Attempt>) -> Check {
         Some(Attempt::Failed(error)) => Check::problem(
             name,
             format!("cannot connect to {destination}: {error}"),
-            "a security module or a packet filter may refuse it",
+            "is loopback up (`ip link set lo up`)? otherwise a security module or a packet filter refuses it",
         ),
         None => Check::not_checked(name, "the process that was to try it ended early"),
     }

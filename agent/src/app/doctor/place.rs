@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::capture::PROGRAMS;
 use crate::sys::cgroup::Cgroup;
-use crate::sys::cgroup::hierarchy::{HierarchyError, own_cgroup};
+use crate::sys::cgroup::hierarchy::{HierarchyError, own_directory};
 use crate::sys::cgroup::pod::{Pod, PodCgroupError, UnknownPod, find_pod};
 use crate::sys::inventory::{Exclusive, InventoryError, exclusive_from};
 
@@ -15,7 +15,7 @@ use super::check::Check;
 
 pub(super) fn checks() -> Vec<Check> {
     let mounts = fs::read_to_string("/proc/self/mountinfo");
-    let own = own_cgroup();
+    let own = own_directory();
     let pod = find_pod(&[]);
     let mut checks = vec![
         hierarchy(own.as_ref(), mounts.as_deref().unwrap_or_default()),

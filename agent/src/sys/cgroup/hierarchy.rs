@@ -67,6 +67,21 @@ pub fn own_cgroup() -> Result<Cgroup, HierarchyError> {
     find(path, is_ours)
 }
 
+/// The cgroup this process is in, by its directory on a mount if there is one.
+///
+/// # Errors
+/// As [`own_cgroup`].
+pub fn own_directory() -> Result<Cgroup, HierarchyError> {
+    let own = own_cgroup()?;
+    let mounts = read("/proc/self/mountinfo")?;
+    let directory = mounts_of(&mounts)
+        .iter()
+        .filter_map(|mount| mount.directory_of(own.path()))
+        .filter_map(|directory| Cgroup::at(&directory).ok())
+        .find(is_ours);
+    Ok(directory.unwrap_or(own))
+}
+
 /// The cgroup that `/proc/PID/cgroup` calls `path`.
 ///
 /// # Errors
