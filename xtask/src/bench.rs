@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how much later things are through weir.
+//! `cargo xtask bench`: what weir costs.
 //!
 //! Builds everything optimised and runs one benchmark as root. Figures depend on the machine and
 //! on what else it does: a benchmark prints them and fails only if it could not measure.
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     benchmark: Benchmark,
     #[command(flatten)]
     route: RouteChoice,
+    /// Arguments for the benchmark, such as --json FILE of redirect.
+    #[arg(last = true)]
+    arguments: Vec<String>,
 }
 
 /// A benchmark.
@@ -40,6 +43,8 @@ pub(crate) struct Args {
 enum Benchmark {
     /// How much later the events of a stream arrive.
     Stream,
+    /// What a connection and a request cost, beside iptables, which is installed for it.
+    Redirect,
 }
 
 impl Benchmark {
@@ -47,6 +52,15 @@ impl Benchmark {
     fn target(self) -> &'static str {
         match self {
             Self::Stream => "stream_delay",
+            Self::Redirect => "redirect",
+        }
+    }
+
+    /// What it needs of the machine.
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Stream => Purpose::Test,
+            Self::Redirect => Purpose::Bench,
         }
     }
 }
@@ -60,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if privilege == Privilege::None {
         bail!("benchmarks need root, and there is no sudo: run `cargo xtask bench` as root");
     }
-    let toolchain = setup::ensure(workspace, &[Purpose::Test], args.route)?;
+    let toolchain = setup::ensure(workspace, &[args.benchmark.purpose()], args.route)?;
     let steps = Steps::new("bench", workspace.tools().join("log"));
     build::object(workspace, &steps, &toolchain)?;
     build::host(workspace, &steps, HostProfile::Release)?;
@@ -87,7 +101,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
     let words = privilege.words(&KEPT_VARIABLES, &[], &program)?;
     let mut command = workspace.command_in(workspace.root(), &words);
-    steps.note("measuring takes about a minute");
+    command.args(&args.arguments);
+    steps.note("measuring takes a minute or two");
     let status = command
         .status()
         .with_context(|| format!("cannot start `{}`", shown(&command)))?;

@@ -50,6 +50,8 @@ pub(crate) enum Purpose {
     Demo,
     /// As build, and an emulator with what its machines are made of.
     Vm,
+    /// As test, and iptables.
+    Bench,
 }
 
 /// A command that a purpose needs, and the Debian packages that provide it.
@@ -155,11 +157,26 @@ const KEYRING: Tool = Tool {
     packages: &["debian-archive-keyring"],
     works: || Path::new(vm::KEYRING).is_file(),
 };
+const IPTABLES: Tool = Tool {
+    name: "iptables",
+    why: "to compare with, in the benchmark alone",
+    packages: &["iptables"],
+    works: || on_path("iptables").is_some(),
+};
 
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
         const TEST: &[Tool] = &[C_COMPILER, IP, NAMESPACES, CURL, PYTHON_ALONE, BPFTOOL];
+        const BENCH: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            CURL,
+            PYTHON_ALONE,
+            BPFTOOL,
+            IPTABLES,
+        ];
         const DEMO: &[Tool] = &[
             C_COMPILER,
             IP,
@@ -177,6 +194,7 @@ impl Purpose {
             Self::Test => TEST,
             Self::Demo => DEMO,
             Self::Vm => VM,
+            Self::Bench => BENCH,
         }
     }
 }
