@@ -38,8 +38,8 @@ pub struct Flow {
     pub family: u8,
     /// A [`Role`]; a plain byte because the kernel hands it to user space.
     pub role: u8,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if weir bound the socket to the pod's address, and not the application.
+    pub source_bound: u32,
 }
 
 /// One decision, as written to the event ring while somebody follows.
@@ -95,7 +95,7 @@ const _: () = {
     assert!(core::mem::offset_of!(Flow, cookie) == 16);
     assert!(core::mem::offset_of!(Flow, pid) == 32);
     assert!(core::mem::offset_of!(Flow, port) == 40);
-    assert!(core::mem::offset_of!(Flow, reserved) == 44);
+    assert!(core::mem::offset_of!(Flow, source_bound) == 44);
     assert!(size_of::<FlowEvent>() == 64 && align_of::<FlowEvent>() == 8);
     assert!(core::mem::offset_of!(FlowEvent, reason) == 56);
     assert!(size_of::<HandshakeKey>() == 32 && align_of::<HandshakeKey>() == 8);
@@ -143,7 +143,7 @@ impl Flow {
             port: 0,
             family: 0,
             role: role as u8,
-            reserved: 0,
+            source_bound: 0,
         }
     }
 
@@ -169,7 +169,7 @@ impl Flow {
             port: u16::from_ne_bytes([bytes[40], bytes[41]]),
             family: bytes[42],
             role: bytes[43],
-            reserved: four(44),
+            source_bound: four(44),
         }
     }
 }

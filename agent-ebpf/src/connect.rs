@@ -18,7 +18,7 @@ use crate::{
     counters::count,
     events::emit,
     maps::{WEIR_EXEMPT, WEIR_LOCAL, WEIR_SETTINGS, forget_flow, store_flow, stored_flow},
-    source::{bind4, bind6},
+    source::{bind, unbind},
 };
 
 const IPPROTO_TCP: u32 = 6;
@@ -36,8 +36,7 @@ pub(crate) fn connect4(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 4, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect { sk, port } => {
-            bind4(ctx.sock_addr, sk, settings);
+        Outcome::Redirect { port } => {
             write_addr4(ctx.sock_addr, settings.listen4, port);
             Verdict::Proceed
         }
@@ -51,8 +50,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
     };
     match connect(ctx, addr, 6, settings) {
         Outcome::Leave(verdict) => verdict,
-        Outcome::Redirect { sk, port } => {
-            bind6(ctx.sock_addr, sk, &addr, settings);
+        Outcome::Redirect { port } => {
             // A dual-stack socket that asked for an IPv4 host stays on IPv4;
             // without an IPv6 loopback everything does.
             let target = if is_mapped(&addr) || settings.has_listen6 == 0 {
@@ -68,7 +66,7 @@ pub(crate) fn connect6(ctx: &SockAddrContext) -> Verdict {
 
 enum Outcome {
     Leave(Verdict),
-    Redirect { sk: *mut bpf_sock, port: u16 },
+    Redirect { port: u16 },
 }
 
 #[inline(always)]
@@ -84,6 +82,7 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
     };
     // A socket that was redirected once and connects elsewhere must not keep
     // the old destination.
+    let was_bound = is_source_bound(sk);
     forget_flow(sk);
     let port = port(ctx.sock_addr);
     let transport = transport(ctx.sock_addr);
@@ -111,21 +110,19 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
         }
         decision = given_listener(listener, reason, settings);
     }
-    if let Decision::Redirect(_) = decision
-        && !store_flow(sk, &mut flow)
-    {
-        decision = Decision::Refuse(FlowReason::StorageFailed);
+    if let Decision::Redirect(_) = decision {
+        let bound = was_bound || bind(ctx.sock_addr, sk, family, &addr, settings);
+        flow.source_bound = u32::from(bound);
+        if !store_flow(sk, &mut flow) {
+            decision = Decision::Refuse(FlowReason::StorageFailed);
+        }
+    } else if was_bound {
+        unbind(ctx.sock_addr, family);
     }
     let (reason, outcome) = match decision {
         Decision::Pass(reason) => (reason, Outcome::Leave(Verdict::Proceed)),
         Decision::Refuse(reason) => (reason, Outcome::Leave(Verdict::Deny)),
-        Decision::Redirect(reason) => (
-            reason,
-            Outcome::Redirect {
-                sk,
-                port: listen_port,
-            },
-        ),
+        Decision::Redirect(reason) => (reason, Outcome::Redirect { port: listen_port }),
     };
     count(reason);
     emit(settings, &flow, reason, transport);
@@ -211,6 +208,13 @@ fn listener(ctx: &SockAddrContext, addr: &[u8; 16], port: u16, settings: &Settin
 fn has_role(sk: *mut bpf_sock, role: Role) -> bool {
     // SAFETY: null, or a value in the map that lives until this program returns.
     unsafe { stored_flow(sk).as_ref() }.is_some_and(|flow| flow.role == role as u8)
+}
+
+/// Whether weir has bound the socket when it was redirected before.
+#[inline(always)]
+fn is_source_bound(sk: *mut bpf_sock) -> bool {
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    unsafe { stored_flow(sk).as_ref() }.is_some_and(|flow| flow.source_bound != 0)
 }
 
 #[inline(always)]

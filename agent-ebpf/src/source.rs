@@ -14,44 +14,61 @@ use weir_common::{Settings, is_mapped, mapped};
 
 use crate::sockaddr::{SockaddrIn, SockaddrIn6};
 
-/// For a socket of family IPv4.
+/// Binds a socket that is about to be redirected from `addr`; whether it did.
+/// If the kernel refuses, the address is gone from the pod, and loopback's will do.
 #[inline(always)]
-pub(crate) fn bind4(ctx: *mut bpf_sock_addr, sk: *mut bpf_sock, settings: &Settings) {
-    if settings.source4 == [0; 4] || is_bound4(sk) {
-        return;
-    }
-    let mut addr = SockaddrIn::new(settings.source4, 0);
-    // SAFETY: the context of this program type, and an address of that size. If
-    // it fails the address is gone from the pod; loopback's will do.
-    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn>() as i32) };
-}
-
-/// For a socket of family IPv6, connecting to `addr`; both ends of a connection
-/// are IPv4-mapped or none is.
-#[inline(always)]
-pub(crate) fn bind6(
+pub(crate) fn bind(
     ctx: *mut bpf_sock_addr,
     sk: *mut bpf_sock,
+    family: u8,
     addr: &[u8; 16],
     settings: &Settings,
-) {
+) -> bool {
+    if family == 4 {
+        if settings.source4 == [0; 4] || is_bound4(sk) {
+            return false;
+        }
+        return bind4(ctx, settings.source4);
+    }
+    // Both ends of a connection are IPv4-mapped or none is.
     let source = if !is_mapped(addr) {
         // Without an IPv6 loopback the connection becomes one over IPv4.
         if settings.has_listen6 == 0 || settings.source6 == [0; 16] {
-            return;
+            return false;
         }
         settings.source6
     } else if settings.source4 == [0; 4] {
-        return;
+        return false;
     } else {
         mapped(settings.source4)
     };
-    if is_bound6(sk) {
-        return;
+    !is_bound6(sk) && bind6(ctx, source)
+}
+
+/// Undoes that on a socket that now goes elsewhere: the kernel is to pick the
+/// address by that destination. A failure leaves it bound, which is an address
+/// of the pod all the same.
+#[inline(always)]
+pub(crate) fn unbind(ctx: *mut bpf_sock_addr, family: u8) {
+    if family == 4 {
+        bind4(ctx, [0; 4]);
+    } else {
+        bind6(ctx, [0; 16]);
     }
-    let mut addr = SockaddrIn6::new(source, 0);
+}
+
+#[inline(always)]
+fn bind4(ctx: *mut bpf_sock_addr, addr: [u8; 4]) -> bool {
+    let mut addr = SockaddrIn::new(addr, 0);
+    // SAFETY: the context of this program type, and an address of that size.
+    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn>() as i32) == 0 }
+}
+
+#[inline(always)]
+fn bind6(ctx: *mut bpf_sock_addr, addr: [u8; 16]) -> bool {
+    let mut addr = SockaddrIn6::new(addr, 0);
     // SAFETY: as in `bind4`.
-    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn6>() as i32) };
+    unsafe { bpf_bind(ctx, (&raw mut addr).cast(), size_of::<SockaddrIn6>() as i32) == 0 }
 }
 
 /// Whether the application has chosen an address; a port alone keeps the kernel
