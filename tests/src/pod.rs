@@ -5,7 +5,7 @@
 //!  network namespace                        cgroup weir-pod-…
 //!  lo    203.0.113.0/24, 2001:db8::/64        app/    actors, as an ordinary user
 //!        answered locally: the world          proxy/  weir proxy, or the thin one
-//!  eth0  10.1.2.3, fd00:1::3: the pod
+//!  eth0  10.1.2.3, 10.1.2.4, fd00:1::3: the pod
 //! ```
 //!
 //! What is under test is the kernel half, so that applications and, where a test
@@ -35,7 +35,7 @@ use tempfile::TempDir;
 use crate::metrics;
 use crate::namespace::Namespace;
 use crate::output::{PATIENCE, eventually};
-use addresses::{POD4, POD6};
+use addresses::{FAR4, NOWHERE4, POD4, POD6, SECOND4};
 use kernel::{Attached, Counters};
 use place::{Container, Place};
 use running::Running;
@@ -85,8 +85,13 @@ impl Pod {
             "link set lo up\n\
              link set eth0 addrgenmode none\n\
              addr add {POD4}/24 dev eth0\n\
+             addr add {SECOND4}/24 dev eth0\n\
              addr add {POD6}/64 dev eth0 nodad\n\
              link set eth0 up\n\
+             route add default via 10.1.2.1 dev eth0\n\
+             route add default via fd00:1::1 dev eth0\n\
+             route add unreachable {NOWHERE4}/32\n\
+             route add local {FAR4}/32 dev lo src {SECOND4}\n\
              route add local 203.0.113.0/24 dev lo src {POD4}\n\
              route add local 2001:db8::/64 dev lo src {POD6}\n"
         ))?;
@@ -280,6 +285,21 @@ impl Pod {
         let mut words = vec!["serve"];
         words.extend(options);
         self.stay(Container::Outside, 0, &words)
+    }
+
+    /// Starts servers at every address of the world, on both ports that are
+    /// captured. They close each connection after the answer.
+    ///
+    /// # Errors
+    /// Something else listens there.
+    pub fn serve_the_world(&self) -> Result<Running> {
+        self.serve(&[
+            "--close",
+            "0.0.0.0:443",
+            "0.0.0.0:80",
+            "[::]:443",
+            "[::]:80",
+        ])
     }
 
     /// Runs an actor of the application to its end.

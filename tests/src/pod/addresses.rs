@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const POD4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
 /// The pod's own IPv6 address.
 pub const POD6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 3));
+/// Its second one, from which it connects to [`FAR4`].
+pub const SECOND4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 4));
 /// The destination of most tests.
 pub const WORLD4: IpAddr = world4(9);
 /// Another one.
@@ -18,7 +20,9 @@ pub const OTHER4: IpAddr = world4(10);
 pub const WORLD6: IpAddr = world6(9);
 /// Another one.
 pub const OTHER6: IpAddr = world6(10);
-/// Nothing leads there.
+/// One to which a route of its own leads.
+pub const FAR4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 9));
+/// No route leads there.
 pub const NOWHERE4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
 /// An address of 203.0.113.0/24, the world's IPv4 network.

@@ -76,13 +76,7 @@ fn the_proxys_memory_does_not_grow_with_connections() -> Result<()> {
     let count = connections()? / 20;
     let pod = Pod::captured("")?;
     let proxy = pod.proxy()?;
-    let _servers = pod.serve(&[
-        "--close",
-        "0.0.0.0:443",
-        "0.0.0.0:80",
-        "[::]:443",
-        "[::]:80",
-    ])?;
+    let _servers = pod.serve_the_world()?;
     let resident = || -> Result<i64> {
         let text = status_field(proxy.pid(), "VmRSS").context("the proxy has ended")?;
         Ok(text.trim_end_matches(" kB").trim().parse()?)

@@ -104,7 +104,7 @@ fn an_upgrade_harms_no_stream_and_misses_no_connection() -> Result<()> {
     // A connection that is not intercepted would be refused: nobody is there.
     let words = ["hold", STREAMS, TO, "[2001:db8::9]:443", "203.0.113.10:80"];
     let held = pod.stay(Container::Application, APPLICATION_USER, &words)?;
-    let words = ["storm", "--threads=2", "--pause-us=200"];
+    let words = ["storm", "--leave", "--threads=2", "--pause-us=200"];
     let storm = pod.stay(Container::Application, APPLICATION_USER, &words)?;
     let before = pod.counters()?;
     let mut programs = pod.attached()?.programs;
@@ -187,20 +187,87 @@ fn with_the_cgroup_everything_in_the_kernel_is_gone() -> Result<()> {
     attached.gone()
 }
 
+/// `weir init` as root with these capabilities and no other: whether it
+/// succeeded, and what it said.
+fn init_with(pod: &Pod, capabilities: &[&str]) -> Result<(bool, String)> {
+    let numbers = capabilities.iter().map(|name| number(name).to_string());
+    let numbers = numbers.collect::<Vec<_>>().join(",");
+    let actor = built("weir-actor")?.into_os_string();
+    let mut words = vec![actor, "enter".into()];
+    words.push(format!("--capabilities={numbers}").into());
+    words.push("--".into());
+    words.push(built("weir")?.into_os_string());
+    words.extend(pod.init_command(&[]));
+    let mut init = pod.start(Container::Outside, 0, &words)?;
+    let succeeded = init.wait()?.success();
+    Ok((succeeded, init.complaints()?))
+}
+
+/// From linux/capability.h.
+fn number(capability: &str) -> u32 {
+    match capability {
+        "CAP_CHOWN" => 0,
+        "CAP_NET_ADMIN" => 12,
+        "CAP_SYS_ADMIN" => 21,
+        "CAP_SYS_RESOURCE" => 24,
+        "CAP_PERFMON" => 38,
+        "CAP_BPF" => 39,
+        other => panic!("{other} is none that weir uses"),
+    }
+}
+
+/// What the first `weir init` on a cgroup needs: to load, to attach, and to give
+/// the secret to the proxy's user.
+fn needed() -> Result<Vec<&'static str>> {
+    let mut needed = vec!["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON", "CAP_CHOWN"];
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut parts = release.split(['.', '-']).map(str::parse::<u32>);
+    // Before 5.11 memory for programs is bounded by RLIMIT_MEMLOCK.
+    if let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next())
+        && (major, minor) < (5, 11)
+    {
+        needed.push("CAP_SYS_RESOURCE");
+    }
+    Ok(needed)
+}
+
+#[test]
+fn init_needs_few_capabilities() -> Result<()> {
+    let pod = Pod::new()?;
+    let (succeeded, said) = init_with(&pod, &needed()?)?;
+    assert!(succeeded, "{said}");
+    assert_eq!(pod.attached()?.attachments, PROGRAMS.len());
+    Ok(())
+}
+
 #[test]
 fn init_says_which_capability_is_missing() -> Result<()> {
     let pod = Pod::new()?;
-    let weir = built("weir")?.into_os_string();
-    let mut words = vec![weir];
-    words.extend(pod.init_command(&[]));
-    let mut init = pod.start(Container::Outside, APPLICATION_USER, &words)?;
-    let status = init.wait()?;
-    let said = init.complaints()?;
-    assert!(!status.success(), "{said}");
-    assert!(
-        said.contains("CAP_BPF") && said.contains("CAP_NET_ADMIN"),
-        "{said}"
-    );
+    let needed = needed()?;
+    for missing in &needed {
+        let others: Vec<&str> = needed.iter().copied().filter(|it| it != missing).collect();
+        let (succeeded, said) = init_with(&pod, &others)?;
+        assert!(
+            !succeeded && said.contains(missing),
+            "without {missing}: {said}"
+        );
+        assert_eq!(pod.attached()?.attachments, 0, "without {missing}");
+    }
+    Ok(())
+}
+
+#[test]
+fn init_again_needs_one_capability_more_and_says_so() -> Result<()> {
+    let pod = Pod::captured("")?;
+    let mut capabilities = needed()?;
+    let before = pod.attached()?;
+    let (succeeded, said) = init_with(&pod, &capabilities)?;
+    assert!(!succeeded && said.contains("CAP_SYS_ADMIN"), "{said}");
+    assert_eq!(pod.attached()?, before);
+    capabilities.push("CAP_SYS_ADMIN");
+    let (succeeded, said) = init_with(&pod, &capabilities)?;
+    assert!(succeeded, "{said}");
+    assert_eq!(pod.attached()?.attachments, PROGRAMS.len());
     Ok(())
 }
 

@@ -18,14 +18,6 @@ const AT_ONCE_US: u64 = 500_000;
 const BACK_WITHIN_US: u64 = 1_000_000;
 /// Load: four threads, each with some two thousand connections a second at most.
 const LOAD: [&str; 4] = ["storm", "--threads=4", "--pause-us=500", "--timeline"];
-/// Destinations of the load.
-const WORLD: [&str; 5] = [
-    "--close",
-    "0.0.0.0:443",
-    "0.0.0.0:80",
-    "[::]:443",
-    "[::]:80",
-];
 
 /// Attempts in a stretch of time that began and ended in it.
 fn between(storm: &Storm, from: u64, to: u64) -> Vec<&Attempt> {
@@ -70,7 +62,7 @@ fn more(pod: &Pod, reason: FlowReason) -> Result<()> {
 #[test]
 fn closed_refuses_every_connection_at_once_until_the_proxy_is_back() -> Result<()> {
     let pod = Pod::captured("")?;
-    let _servers = pod.serve(&WORLD)?;
+    let _servers = pod.serve_the_world()?;
     let proxy = pod.proxy()?;
     let load = load(&pod)?;
 
@@ -116,7 +108,7 @@ fn closed_refuses_every_connection_at_once_until_the_proxy_is_back() -> Result<(
 #[test]
 fn open_lets_every_connection_go_direct_until_the_proxy_is_back() -> Result<()> {
     let pod = Pod::captured("capture: {on_proxy_down: open}")?;
-    let _servers = pod.serve(&WORLD)?;
+    let _servers = pod.serve_the_world()?;
     // The thin one, because its answers say that it was there.
     let proxy = pod.thin_proxy(&[])?;
     let load = load(&pod)?;
@@ -149,7 +141,7 @@ fn open_lets_every_connection_go_direct_until_the_proxy_is_back() -> Result<()> 
 fn a_proxy_told_to_end_finishes_its_connections_and_ends_well() -> Result<()> {
     use nix::sys::signal::Signal;
     let pod = Pod::captured("")?;
-    let _servers = pod.serve(&WORLD)?;
+    let _servers = pod.serve_the_world()?;
     let mut proxy = pod.proxy()?;
     let dialled: Vec<Dialled> = pod.application(&["dial", "203.0.113.9:443"])?;
     assert_eq!(dialled[0].outcome, format!("{BY_SERVER} 203.0.113.9:443"));

@@ -39,11 +39,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
     if let Some(kept) = &args.capabilities {
         // What root may have after execve is bounded by this set.
-        for number in 0..u64::BITS {
-            let Some(capability) = CapabilitySet::from_bits(1 << number) else {
-                continue;
-            };
+        let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap")?;
+        for number in 0..=last.trim().parse()? {
             if !kept.contains(&number) {
+                let capability = CapabilitySet::from_bits_retain(1 << number);
                 remove_capability_from_bounding_set(capability)?;
             }
         }

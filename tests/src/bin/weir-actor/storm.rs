@@ -44,9 +44,9 @@ pub(crate) struct Args {
     /// Microseconds between two connections of a thread.
     #[arg(long, default_value_t = 0)]
     pause_us: u64,
-    /// Only IPv4 destinations.
+    /// Close after the answer, instead of waiting until the other side does.
     #[arg(long)]
-    only4: bool,
+    leave: bool,
     /// Keep every attempt with its time.
     #[arg(long)]
     timeline: bool,
@@ -112,7 +112,7 @@ fn client(args: &Args, seed: u64, next: &AtomicU64, told: &AtomicBool) -> (Storm
         let connected = begin(to, bind, false);
         let connect_us = now_us() - started_us;
         storm.slowest_us = storm.slowest_us.max(connect_us);
-        let outcome = match finish(connected, &mut ports) {
+        let outcome = match finish(connected, args.leave, &mut ports) {
             Err(failure) => {
                 *storm.errors.entry(failure.clone()).or_default() += 1;
                 failure
@@ -171,9 +171,13 @@ fn begin(to: SocketAddr, bind: bool, nonblocking: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Asks over a connection and waits for its end, so that the proxy closes first
-/// and the source port is free again at once.
-fn finish(connected: io::Result<Socket>, ports: &mut BTreeSet<u16>) -> Result<String, String> {
+/// Asks over a connection. The side that closes first keeps its port for a minute,
+/// so that the source port is free again at once for who waits for the end.
+fn finish(
+    connected: io::Result<Socket>,
+    leave: bool,
+    ports: &mut BTreeSet<u16>,
+) -> Result<String, String> {
     let at = |stage: &'static str| move |error| format!("{stage} {}", errors::name(&error));
     let stream: TcpStream = connected.map_err(at("connect"))?.into();
     stream
@@ -181,6 +185,9 @@ fn finish(connected: io::Result<Socket>, ports: &mut BTreeSet<u16>) -> Result<St
         .map_err(at("option"))?;
     ports.insert(stream.local_addr().map_err(at("name"))?.port());
     let answer = ask(&stream).map_err(at("read"))?;
+    if leave {
+        return Ok(answer);
+    }
     match (&stream).read(&mut [0]) {
         Ok(0) => Ok(answer),
         Ok(_) => Ok(format!("{answer} and more")),
@@ -217,7 +224,6 @@ impl Random {
         let four = world4(host.clamp(1, 254));
         let six = world6(u16::from_ne_bytes([host, self.byte()]).max(1));
         let ip = match self.below(5) {
-            _ if args.only4 => four,
             0 | 1 => four,
             2 | 3 => six,
             _ => mapped(four),

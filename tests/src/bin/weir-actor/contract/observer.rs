@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Protocol, SockAddr, Socket, Type};
 use std::os::fd::AsFd;
-use weir_tests::pod::addresses::{POD4, POD6};
+use weir_tests::pod::addresses::{POD4, POD6, SECOND4};
 use weir_tests::pod::ask;
 use weir_tests::pod::said::Observed;
 
@@ -98,6 +98,7 @@ impl Observer {
         };
         let kind = match address.ip().to_canonical() {
             ip if ip == POD4 || ip == POD6 => "the pod's",
+            ip if ip == SECOND4 => "the pod's second",
             ip if ip.is_loopback() => "loopback",
             ip if ip.is_unspecified() => "unspecified",
             _ => "another",

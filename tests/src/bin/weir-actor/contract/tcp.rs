@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
 use rustix::net::connect_unspec;
 use socket2::{Domain, Protocol, Socket, Type};
-use weir_tests::pod::addresses::{NOWHERE4, OTHER4, POD4, POD6, WORLD4, WORLD6, mapped};
+use weir_tests::pod::addresses::{FAR4, NOWHERE4, OTHER4, POD4, POD6, WORLD4, WORLD6, mapped};
 
 use super::Case;
 use super::observer::{Observer, stream_for};
@@ -63,7 +63,12 @@ pub(super) const CASES: &[Case] = &[
         "reconnect after AF_UNSPEC, to a port that is not captured",
         reconnect_uncaptured,
     ),
+    (
+        "reconnect after AF_UNSPEC, to loopback",
+        reconnect_to_loopback,
+    ),
     ("reconnect after a failure", reconnect_after_failure),
+    ("the pod's second address", |it| plain(it, at(FAR4, HTTPS))),
     ("fast open with sendto", fast_open_sendto),
     ("fast open with connect", |it| fast_open_connect(it, false)),
     ("fast open with connect, data in the SYN", |it| {
@@ -180,6 +185,21 @@ fn reconnect_uncaptured(it: &mut Observer) -> io::Result<()> {
     let left = connect_unspec(&socket).map_err(io::Error::from);
     it.result("disconnect", &left);
     it.connect("connect again", &socket, at(OTHER4, OTHER_PORT));
+    it.all(&socket)
+}
+
+fn reconnect_to_loopback(it: &mut Observer) -> io::Result<()> {
+    let socket = stream_for(at(WORLD4, HTTPS))?;
+    it.connect("connect", &socket, at(WORLD4, HTTPS));
+    it.exchange("bytes before", &socket)?;
+    let left = connect_unspec(&socket).map_err(io::Error::from);
+    it.result("disconnect", &left);
+    it.own("getsockname between", &socket);
+    it.connect(
+        "connect again",
+        &socket,
+        at(Ipv4Addr::LOCALHOST.into(), HTTPS),
+    );
     it.all(&socket)
 }
 
