@@ -25,6 +25,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Finished, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -55,8 +56,8 @@ pub struct Pod {
     /// Its network.
     pub namespace: Namespace,
     /// Its cgroups.
-    pub place: Place,
-    directory: TempDir,
+    pub place: Arc<Place>,
+    directory: Arc<TempDir>,
 }
 
 /// What `weir init` tells the proxy.
@@ -76,37 +77,31 @@ impl Pod {
     /// # Errors
     /// Not without root.
     pub fn new() -> Result<Self> {
-        let namespace = Namespace::new()?;
-        // A dummy is the simplest device; kernels without that module have veth.
-        namespace
-            .ip("link add eth0 type dummy\n")
-            .or_else(|_none| namespace.ip("link add eth0 type veth peer name eth0-peer\n"))?;
-        namespace.ip(&format!(
-            "link set lo up\n\
-             link set eth0 addrgenmode none\n\
-             addr add {POD4}/24 dev eth0\n\
-             addr add {SECOND4}/24 dev eth0\n\
-             addr add {POD6}/64 dev eth0 nodad\n\
-             link set eth0 up\n\
-             route add default via 10.1.2.1 dev eth0\n\
-             route add default via fd00:1::1 dev eth0\n\
-             route add unreachable {NOWHERE4}/32\n\
-             route add local {FAR4}/32 dev lo src {SECOND4}\n\
-             route add local 203.0.113.0/24 dev lo src {POD4}\n\
-             route add local 2001:db8::/64 dev lo src {POD6}\n"
-        ))?;
         let directory = tempfile::Builder::new().prefix("weir-pod-").tempdir()?;
         // The proxy's user reads its configuration here.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
         let pod = Self {
-            namespace,
-            place: Place::new()?,
-            directory,
+            namespace: network()?,
+            place: Arc::new(Place::new()?),
+            directory: Arc::new(directory),
         };
         let key = rcgen::generate_simple_self_signed(["nobody.invalid".to_owned()])?;
         fs::write(pod.path("ca.pem"), key.cert.pem())?;
         pod.configure("")?;
         Ok(pod)
+    }
+
+    /// The same pod's cgroups and files with a network of its own, as a container
+    /// engine inside of a pod makes one.
+    ///
+    /// # Errors
+    /// Not without root.
+    pub fn another_network(&self) -> Result<Self> {
+        Ok(Self {
+            namespace: network()?,
+            place: Arc::clone(&self.place),
+            directory: Arc::clone(&self.directory),
+        })
     }
 
     /// A pod in which `weir init` has run, with these lines in `weir.yaml`.
@@ -406,6 +401,30 @@ impl Pod {
             !self.place.directory().exists()
         })
     }
+}
+
+/// A network in which the world answers locally.
+fn network() -> Result<Namespace> {
+    let namespace = Namespace::new()?;
+    // A dummy is the simplest device; kernels without that module have veth.
+    namespace
+        .ip("link add eth0 type dummy\n")
+        .or_else(|_none| namespace.ip("link add eth0 type veth peer name eth0-peer\n"))?;
+    namespace.ip(&format!(
+        "link set lo up\n\
+         link set eth0 addrgenmode none\n\
+         addr add {POD4}/24 dev eth0\n\
+         addr add {SECOND4}/24 dev eth0\n\
+         addr add {POD6}/64 dev eth0 nodad\n\
+         link set eth0 up\n\
+         route add default via 10.1.2.1 dev eth0\n\
+         route add default via fd00:1::1 dev eth0\n\
+         route add unreachable {NOWHERE4}/32\n\
+         route add local {FAR4}/32 dev lo src {SECOND4}\n\
+         route add local 203.0.113.0/24 dev lo src {POD4}\n\
+         route add local 2001:db8::/64 dev lo src {POD6}\n"
+    ))?;
+    Ok(namespace)
 }
 
 /// A program built beside this one.

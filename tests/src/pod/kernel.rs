@@ -100,11 +100,15 @@ impl Attached {
         (programs.collect(), maps.collect())
     }
 
-    fn open(&self, name: &str) -> Result<Map> {
+    fn number(&self, name: &str) -> Result<u32> {
         let mut named = self.maps.iter().filter(|(_, called)| *called == name);
         let (id, _) = named.next().with_context(|| format!("no map is {name}"))?;
         ensure!(named.next().is_none(), "several maps are {name}: {self:?}");
-        Ok(Map::HashMap(MapData::from_id(*id)?))
+        Ok(*id)
+    }
+
+    fn open(&self, name: &str) -> Result<Map> {
+        Ok(Map::HashMap(MapData::from_id(self.number(name)?)?))
     }
 
     /// The handshakes the kernel remembers at this moment.
@@ -115,6 +119,15 @@ impl Attached {
         let map = self.open(map::HANDSHAKE)?;
         let map: HashMap<_, HandshakeKey, Flow> = HashMap::try_from(map)?;
         Ok(map.keys().flatten().collect())
+    }
+
+    /// How many it remembers at most.
+    ///
+    /// # Errors
+    /// Nothing is attached, or not with root.
+    pub fn handshakes_max(&self) -> Result<usize> {
+        let map = MapInfo::from_id(self.number(map::HANDSHAKE)?)?;
+        Ok(usize::try_from(map.max_entries())?)
     }
 
     /// Waits until it remembers none.

@@ -61,6 +61,46 @@ fn very_many_connections_over_few_source_ports_keep_their_destinations() -> Resu
 }
 
 #[test]
+fn with_cookies_instead_of_a_backlog_destinations_are_kept_too() -> Result<()> {
+    let pod = Pod::captured("")?;
+    pod.set("ipv4/ip_local_port_range", FEW_PORTS)?;
+    // Every handshake is answered without remembering it.
+    pod.set("ipv4/tcp_syncookies", "2")?;
+    let _proxy = pod.thin_proxy(&[])?;
+    let storm: Storm = pod.application(&["storm", "--count=3000", "--binds=20"])?;
+    all_right(&storm, 3000)?;
+    pod.attached()?.no_handshakes()
+}
+
+#[test]
+fn a_flood_of_handshakes_is_bounded_and_passes() -> Result<()> {
+    const FLOODS: usize = 6;
+    let pod = Pod::captured("")?;
+    let proxy = pod.thin_proxy(&["--answer=nothing", "--backlog=0"])?;
+    let attached = pod.attached()?;
+    let before = attached.counters()?;
+    let bound = attached.handshakes_max()?;
+    // In several processes: each may have some thousand descriptors.
+    let count = format!("--count={}", bound / (FLOODS - 1));
+    let words = ["flood", &count, "203.0.113.9:443", "203.0.113.10:443"];
+    let floods: Vec<_> = (0..FLOODS)
+        .map(|_| pod.stay(Container::Application, APPLICATION_USER, &words))
+        .collect::<Result<_>>()?;
+    let full = attached.counters()?;
+    assert!(
+        full.since(&before, FlowReason::HandshakeFull) > 0,
+        "{full:?}"
+    );
+    assert!(attached.handshakes()?.len() <= bound);
+    drop(floods);
+    attached.no_handshakes()?;
+    proxy.kill()?;
+    let _proxy = pod.thin_proxy(&[])?;
+    let storm: Storm = pod.application(&["storm", "--count=100"])?;
+    all_right(&storm, 100)
+}
+
+#[test]
 fn a_proxy_that_remembers_by_source_port_is_caught() -> Result<()> {
     let pod = Pod::captured("")?;
     pod.set("ipv4/ip_local_port_range", FEW_PORTS)?;

@@ -43,6 +43,48 @@ fn two_pods_with_the_same_source_ports_are_not_mixed_up() -> Result<()> {
 }
 
 #[test]
+fn two_networks_of_one_pod_with_the_same_source_ports_are_not_mixed_up() -> Result<()> {
+    // One set of programs and maps, two networks with a proxy in each.
+    let one = Pod::captured("")?;
+    let other = one.another_network()?;
+    let networks = [&one, &other];
+    let count = format!("--count={COUNT}");
+    let mut proxies = Vec::new();
+    let mut storms = Vec::new();
+    for network in networks {
+        network.set("ipv4/ip_local_port_range", FEW_PORTS)?;
+        proxies.push(network.thin_proxy(&[])?);
+    }
+    for network in networks {
+        let words = ["storm", &count, "--threads=4", "--binds=20"];
+        storms.push(network.begin(Container::Application, APPLICATION_USER, &words)?);
+    }
+    for storm in storms {
+        let storm: Storm = storm.finish()?;
+        let right = BTreeMap::from([(BY_PROXY.to_owned(), COUNT)]);
+        assert_eq!(storm.answered, right, "{storm:?}");
+        assert_eq!(
+            (storm.wrong, &storm.errors),
+            (0, &BTreeMap::new()),
+            "{storm:?}"
+        );
+    }
+    one.attached()?.no_handshakes()
+}
+
+#[test]
+fn a_network_without_a_proxy_is_closed_whatever_another_has() -> Result<()> {
+    let one = Pod::captured("")?;
+    let other = one.another_network()?;
+    let _proxy = one.thin_proxy(&[])?;
+    let to = "203.0.113.9:443";
+    let _server = other.serve(&[to])?;
+    let dialled: Vec<Dialled> = other.application(&["dial", to])?;
+    assert_eq!(dialled[0].outcome, "connect ECONNREFUSED");
+    Ok(())
+}
+
+#[test]
 fn what_one_pod_claims_is_nothing_to_another() -> Result<()> {
     let (one, other) = (Pod::captured("")?, Pod::captured("")?);
     let token = one.capture_state()?.token;

@@ -9,6 +9,7 @@ mod contract;
 mod dial;
 mod enter;
 mod errors;
+mod flood;
 mod hold;
 mod options;
 mod serve;
@@ -42,6 +43,8 @@ enum Role {
     Hold(hold::Args),
     /// Connect, or send datagrams, to each address in turn.
     Dial(dial::Args),
+    /// Begin very many connections, and hold on to them.
+    Flood(flood::Args),
     /// Present a claim, and say what the kernel answers.
     Claim(thin_proxy::ClaimArgs),
     /// Ask for weir's counters.
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Role::Storm(args) => say(&storm::run(args)?),
         Role::Hold(args) => say(&hold::run(&args)?),
         Role::Dial(args) => say(&dial::run(&args)),
+        Role::Flood(args) => say(&flood::run(&args)?),
         Role::Claim(args) => say(&thin_proxy::claim(&args)?),
         Role::Counters => say(&thin_proxy::counters()?),
         Role::Contract(args) => say(&contract::run(&args)?),
