@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod classify;
 pub mod decode;
 mod format;
+pub mod headers;
 pub mod inspect;
 pub mod json;
 pub mod observation;

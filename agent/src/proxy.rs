@@ -37,7 +37,8 @@ use crate::{
     export::prometheus::Metrics,
     llm::{
         catalogue::{Catalogue, Provider},
-        classify::Api,
+        classify::{Api, Target},
+        headers::Headers,
         stream_usage::is_asked_of,
     },
     meter::{
@@ -161,12 +162,12 @@ pub(crate) struct Intercepted {
 }
 
 impl Intercepted {
-    fn opening(&self, protocol: Protocol, api: Api, request_encoding: Option<String>) -> Opening {
+    fn opening(&self, protocol: Protocol, target: Target, request_headers: Headers) -> Opening {
         Opening {
             host: Some(Arc::clone(&self.host)),
             provider: Some(self.provider.clone()),
-            api: Some(api),
-            request_encoding,
+            target: Some(target),
+            request_headers,
             decision: Decision::Intercept,
             reason: Reason::CatalogueHost,
             protocol,
@@ -188,8 +189,8 @@ impl Intercepted {
             "an application does not trust weir's certificate authority"
         );
         let opening = Opening {
-            api: None,
-            ..self.opening(Protocol::Tls, Api::Other, None)
+            target: None,
+            ..self.opening(Protocol::Tls, Api::Other.into(), Headers::default())
         };
         Exchange::open(opening, std::time::SystemTime::now(), &self.proxy.meter).finish(
             Outcome::Refused {

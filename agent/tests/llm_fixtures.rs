@@ -1,7 +1,7 @@
 //! Shows the exchanges in `tests/fixtures/llm` to the inspector and to the rule
 //! `stream_usage`, in every way their bytes can arrive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use weir::llm::classify::{Api, classify};
+use weir::llm::catalogue::Provider;
+use weir::llm::classify::{ROWS, Row, Target, classify};
+use weir::llm::headers::Headers;
 use weir::llm::inspect::Inspector;
 use weir::llm::observation::{Ending, Observation};
 use weir::llm::stream_usage::{Ask, UsageFilter, ask};
@@ -17,7 +19,7 @@ use weir::llm::usage::{Provenance, Usage};
 
 struct Fixture {
     name: String,
-    api: Api,
+    target: Target,
     meta: Meta,
     request: Vec<u8>,
     request_asked: Option<Vec<u8>>,
@@ -32,8 +34,39 @@ struct Fixture {
 struct Meta {
     method: String,
     path: String,
+    /// `gen_ai.provider.name` of the host, where the path leaves the API open.
+    provider: Option<String>,
+    /// Of the request.
+    #[serde(default)]
+    request_headers: BTreeMap<String, String>,
     status: u16,
     content_type: String,
+    /// Of the response.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+impl Meta {
+    fn target(&self) -> Target {
+        let provider = self.provider.as_deref().map(Provider::named);
+        let headers = self.request_headers(None);
+        classify(&self.method, &self.path, provider.as_ref(), &headers)
+    }
+
+    fn request_headers(&self, encoding: Option<&str>) -> Headers {
+        Headers::of_request(|name| match name {
+            "content-encoding" => encoding.map(str::to_owned),
+            _ => self.request_headers.get(name).cloned(),
+        })
+    }
+
+    fn response_headers(&self, encoding: Option<&str>) -> Headers {
+        Headers::of_response(|name| match name {
+            "content-type" => Some(self.content_type.clone()),
+            "content-encoding" => encoding.map(str::to_owned),
+            _ => self.headers.get(name).cloned(),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,7 +138,7 @@ fn load() -> Vec<Fixture> {
             let response = optional("response.sse").or_else(|| optional("response.body"));
             let is_cut = name.contains("cut");
             Fixture {
-                api: classify(&meta.method, &meta.path),
+                target: meta.target(),
                 request: optional("request.json").expect("a request"),
                 request_asked: optional("request.asked.json"),
                 response: response.expect("a response"),
@@ -152,15 +185,16 @@ impl Fixture {
     }
 
     fn observe(&self, show: Show<'_>) -> Observation {
-        let mut inspector = Inspector::new(self.api, show.request_encoding);
+        let headers = self.meta.request_headers(show.request_encoding);
+        let mut inspector = Inspector::new(self.target.clone(), &headers);
         for piece in show.request {
             inspector.request_body(piece);
         }
         if show.request_ends {
             inspector.request_end();
         }
-        let content_type = Some(self.meta.content_type.as_str());
-        inspector.response_head(self.meta.status, content_type, show.response_encoding);
+        let headers = self.meta.response_headers(show.response_encoding);
+        inspector.response_head(self.meta.status, &headers);
         for piece in show.response {
             inspector.response_body(piece);
         }
@@ -197,6 +231,26 @@ impl Fixture {
             );
         }
     }
+}
+
+/// A row of the classifier, as `PENDING` lists it.
+fn describe(row: &Row) -> String {
+    format!("{} {} {:?}", row.methods, row.path, row.when)
+}
+
+#[test]
+fn every_row_of_the_classifier_has_an_exchange() {
+    let shown: BTreeSet<usize> = load().iter().filter_map(|shown| shown.target.row).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/llm/PENDING");
+    let text = fs::read_to_string(file).expect("the list of rows without a fixture");
+    let pending: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+    let missing: BTreeSet<String> = ROWS
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !shown.contains(index))
+        .map(|(_, row)| describe(row))
+        .collect();
+    assert_eq!(missing, pending);
 }
 
 #[test]
@@ -378,13 +432,13 @@ fn usage_is_asked_for_where_the_application_did_not() {
     let mut edited = 0;
     for Fixture {
         name,
-        api,
+        target,
         request,
         request_asked,
         ..
     } in load()
     {
-        match (ask(api, &request), request_asked) {
+        match (ask(target.api, &request), request_asked) {
             (Ask::Unchanged, None) => {}
             (Ask::Edited(asked), Some(expected)) => {
                 edited += 1;
@@ -410,14 +464,14 @@ fn the_application_sees_the_stream_it_asked_for() {
     let mut compared = 0;
     for Fixture {
         name,
-        api,
+        target,
         request,
         response,
         response_unasked,
         ..
     } in load()
     {
-        if ask(api, &request) == Ask::Unchanged {
+        if ask(target.api, &request) == Ask::Unchanged {
             assert!(response_unasked.is_none(), "{name}: nothing is filtered");
             continue;
         }

@@ -53,7 +53,10 @@ providers! {
     AzureOpenAi => "azure.ai.openai",
     Anthropic => "anthropic",
     Bedrock => "aws.bedrock",
+    SageMaker => "aws.sagemaker",
     Gemini => "gcp.gemini",
+    Vertex => "gcp.vertex_ai",
+    Cohere => "cohere",
     Groq => "groq",
     DeepSeek => "deepseek",
     Mistral => "mistral_ai",
@@ -76,6 +79,7 @@ providers! {
     Lambda => "lambda",
     WeightsAndBiases => "wandb",
     Friendli => "friendli",
+    Ollama => "ollama",
 }
 
 /// One line of configuration: hosts that `host` matches are billed by `provider`.

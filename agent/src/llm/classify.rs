@@ -1,105 +1,126 @@
-//! Which API a request addresses, by the shape of its path.
+//! Which API a request addresses: by the shape of its path, and by who bills for
+//! the host where the path leaves that open.
 //!
 //! The same bodies are served by dozens of hosts under different prefixes, so
-//! only the last segments of the path decide; the host says who is billing.
+//! paths are compared from the right. [`ROWS`] is the whole of the knowledge; the
+//! bodies are not looked at.
 
-/// A wire format that the inspector reads, or [`Api::Other`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Api {
-    /// `POST …/chat/completions`, at OpenAI and everyone compatible.
-    OpenAiChat,
-    /// `POST …/responses`.
-    OpenAiResponses,
-    /// `GET …/responses/{id}`: the result of an earlier call. Its tokens were
-    /// spent by that call and are not counted again.
-    OpenAiResponsesFetch,
-    /// `POST …/v1/messages`.
-    AnthropicMessages,
-    /// `POST …/v1/messages/count_tokens`, which is free.
-    AnthropicCountTokens,
-    /// Anything else: recorded, tokens unknown.
-    Other,
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+mod api;
+mod pattern;
+mod rows;
+
+pub use api::{Api, Counting};
+pub use rows::{ROWS, Row, When};
+
+use pattern::{Captured, Path, decoded};
+
+use super::catalogue::Provider;
+use super::headers::Headers;
+
+/// Longest model name taken from a path, in bytes: an ARN fits.
+const MODEL_LEN_MAX: usize = 200;
+
+/// What a request addresses, as far as its head says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The API.
+    pub api: Api,
+    /// The model, deployment or endpoint that the path names. What the body
+    /// names, if anything, comes first.
+    pub model: Option<String>,
+    /// Whether the answer is a stream, where the path says so.
+    pub stream: Option<bool>,
+    /// The index in [`ROWS`] of the row that matched.
+    pub row: Option<usize>,
 }
 
-impl Api {
-    /// `gen_ai.operation.name` where OpenTelemetry has one, else a name of ours.
-    #[must_use]
-    pub fn operation(self) -> &'static str {
-        match self {
-            Self::OpenAiChat | Self::OpenAiResponses | Self::AnthropicMessages => "chat",
-            Self::OpenAiResponsesFetch => "fetch_response",
-            Self::AnthropicCountTokens => "count_tokens",
-            Self::Other => "other",
+impl From<Api> for Target {
+    fn from(api: Api) -> Self {
+        Self {
+            api,
+            model: None,
+            stream: None,
+            row: None,
         }
     }
 }
 
-/// Classifies a request by method and path. The query, a fragment and one
-/// trailing slash are ignored; names are compared exactly, as servers do.
+/// Classifies a request by its head. A fragment and one trailing slash are
+/// ignored; names are compared exactly, as servers do.
 #[must_use]
-pub fn classify(method: &str, path_and_query: &str) -> Api {
-    let path = path_and_query.split(['?', '#']).next().unwrap_or_default();
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let mut segments = path.rsplit('/');
-    let last = segments.next().unwrap_or_default();
-    let second = segments.next().unwrap_or_default();
-    let third = segments.next().unwrap_or_default();
-    match (method, third, second, last) {
-        ("POST", _, "chat", "completions") => Api::OpenAiChat,
-        ("POST", _, _, "responses") => Api::OpenAiResponses,
-        ("GET", _, "responses", id) if !id.is_empty() => Api::OpenAiResponsesFetch,
-        // Not any `messages`: an assistants thread has a path of that name, too.
-        ("POST", _, "v1", "messages") => Api::AnthropicMessages,
-        ("POST", "v1", "messages", "count_tokens") => Api::AnthropicCountTokens,
-        _ => Api::Other,
+pub fn classify(
+    method: &str,
+    path_and_query: &str,
+    provider: Option<&Provider>,
+    headers: &Headers,
+) -> Target {
+    let whole = path_and_query.split('#').next().unwrap_or_default();
+    let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
+    let path = Path::new(path);
+    let found = ROWS.iter().enumerate().find_map(|(index, row)| {
+        let takes_method =
+            row.methods == "*" || row.methods.split('|').any(|taken| taken == method);
+        if !takes_method {
+            return None;
+        }
+        let captured = path.matched(row.path)?;
+        row.when
+            .holds(provider, headers, query)
+            .then_some((index, row, captured))
+    });
+    let Some((index, row, captured)) = found else {
+        return Target::from(Api::Other);
+    };
+    Target {
+        api: row.api,
+        model: model(row.api, captured, query),
+        stream: row.stream,
+        row: Some(index),
+    }
+}
+
+/// The model that stands in the path, or in the query of a realtime session.
+fn model(api: Api, captured: Captured<'_>, query: &str) -> Option<String> {
+    let in_query = || {
+        let named = member(query, "model").or_else(|| member(query, "deployment"));
+        named.filter(|_| api == Api::OpenAiRealtime)
+    };
+    let raw = captured.model.or_else(in_query)?;
+    let mut name = decoded(raw)?;
+    name.truncate(name.floor_char_boundary(MODEL_LEN_MAX));
+    (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
+}
+
+/// The value of a member of a query, still encoded.
+fn member<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+impl When {
+    fn holds(self, provider: Option<&Provider>, headers: &Headers, query: &str) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Socket => headers.names("upgrade", "websocket"),
+            Self::At(providers) => provider.is_some_and(|named| providers.contains(named)),
+            Self::Header(name) => headers.get(name).is_some(),
+            Self::TakesJsonAndEvents => {
+                headers.names("accept", "application/json")
+                    && headers.names("accept", "text/event-stream")
+            }
+            Self::Query(name) => member(query, name).is_some(),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_path_decides() {
-        let cases = [
-            ("POST", "/v1/chat/completions", Api::OpenAiChat),
-            ("POST", "/openai/v1/chat/completions?x=1", Api::OpenAiChat),
-            (
-                "POST",
-                "/openai/deployments/prod/chat/completions?api-version=2024-10-21",
-                Api::OpenAiChat,
-            ),
-            ("POST", "/chat/completions/", Api::OpenAiChat),
-            ("GET", "/v1/chat/completions", Api::Other),
-            ("POST", "/v1/completions", Api::Other),
-            ("POST", "/v1/responses?beta=true", Api::OpenAiResponses),
-            ("POST", "/v1/responses/compact", Api::Other),
-            ("POST", "/v1/responses/input_tokens", Api::Other),
-            ("POST", "/v1/responses/resp_1/cancel", Api::Other),
-            ("GET", "/v1/responses", Api::Other),
-            (
-                "GET",
-                "/v1/responses/resp_1?stream=true",
-                Api::OpenAiResponsesFetch,
-            ),
-            ("GET", "/v1/responses/", Api::Other),
-            ("GET", "/v1/responses/resp_1/input_items", Api::Other),
-            ("POST", "/v1/messages?beta=true", Api::AnthropicMessages),
-            ("POST", "/anthropic/v1/messages", Api::AnthropicMessages),
-            ("POST", "/api/v1/messages", Api::AnthropicMessages),
-            ("POST", "/v1/threads/t_1/messages", Api::Other),
-            (
-                "POST",
-                "/v1/messages/count_tokens",
-                Api::AnthropicCountTokens,
-            ),
-            ("POST", "/v1/messages/batches", Api::Other),
-            ("POST", "/v1/embeddings", Api::Other),
-            ("POST", "", Api::Other),
-            ("POST", "/", Api::Other),
-        ];
-        for (method, path, api) in cases {
-            assert_eq!(classify(method, path), api, "{method} {path}");
-        }
-    }
-}
+mod tests;

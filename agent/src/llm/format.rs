@@ -10,7 +10,7 @@
 use super::classify::Api;
 use super::json::{Interest, JsonError};
 use super::reading::{Counts, Draft, Reading, Slot};
-use super::request::RequestFacts;
+use super::request::{RequestFacts, RequestSlot};
 use super::usage::{Usage, estimate};
 use super::{anthropic, openai_chat, openai_responses, openai_usage};
 
@@ -29,7 +29,83 @@ impl Format {
             Api::OpenAiChat => Some(Self::OpenAiChat),
             Api::OpenAiResponses | Api::OpenAiResponsesFetch => Some(Self::OpenAiResponses),
             Api::AnthropicMessages | Api::AnthropicCountTokens => Some(Self::Anthropic),
-            Api::Other => None,
+            // Recorded, not read.
+            Api::OpenAiCompletions
+            | Api::OpenAiResponsesSocket
+            | Api::OpenAiResponsesCompact
+            | Api::OpenAiResponsesCancel
+            | Api::OpenAiResponsesInputs
+            | Api::OpenAiInputTokens
+            | Api::OpenAiEmbeddings
+            | Api::OpenAiModerations
+            | Api::OpenAiDecisions
+            | Api::OpenAiImages
+            | Api::OpenAiTranscriptions
+            | Api::OpenAiSpeech
+            | Api::OpenAiVideos
+            | Api::OpenAiRealtime
+            | Api::OpenAiRealtimeSetup
+            | Api::OpenAiLive
+            | Api::OpenAiBatches
+            | Api::OpenAiFiles
+            | Api::OpenAiRuns
+            | Api::OpenAiAssistants
+            | Api::MistralFim
+            | Api::MistralConversations
+            | Api::MistralOcr
+            | Api::Rerank
+            | Api::VllmPooling
+            | Api::VllmGenerate
+            | Api::Tokenize
+            | Api::LlamaCppCompletion
+            | Api::AnthropicBatches
+            | Api::AnthropicBatchResults
+            | Api::AnthropicSessionEvents
+            | Api::BedrockConverse
+            | Api::BedrockInvoke
+            | Api::BedrockInvokeBidirectional
+            | Api::BedrockCountTokens
+            | Api::BedrockAsyncInvoke
+            | Api::BedrockGuardrail
+            | Api::SageMakerInvoke
+            | Api::GeminiGenerate
+            | Api::GeminiCloudCode
+            | Api::GeminiCountTokens
+            | Api::GeminiEmbed
+            | Api::GeminiPredict
+            | Api::GeminiBatch
+            | Api::GeminiInteractions
+            | Api::GeminiInteractionsFetch
+            | Api::GeminiLive
+            | Api::VertexRawPredict
+            | Api::CohereChat
+            | Api::CohereChatV1
+            | Api::CohereGenerate
+            | Api::CohereEmbed
+            | Api::CohereRerank
+            | Api::CohereOther
+            | Api::OllamaChat
+            | Api::OllamaGenerate
+            | Api::OllamaEmbed
+            | Api::TgiGenerate
+            | Api::KserveInfer
+            | Api::KserveGenerate
+            | Api::KserveGrpc
+            | Api::XAiGrpc
+            | Api::XAiGrpcOther
+            | Api::Mcp
+            | Api::A2a
+            | Api::A2aGrpc
+            | Api::Other => None,
+        }
+    }
+
+    /// What is read of a request.
+    pub(super) fn request(self) -> &'static [Interest<RequestSlot>] {
+        match self {
+            Self::OpenAiChat => openai_chat::REQUEST,
+            Self::OpenAiResponses => openai_responses::REQUEST,
+            Self::Anthropic => anthropic::REQUEST,
         }
     }
 

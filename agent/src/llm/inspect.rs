@@ -18,8 +18,9 @@ mod request;
 mod response;
 mod settle;
 
-use super::classify::Api;
+use super::classify::{Api, Counting, Target};
 use super::decode::Decoder;
+use super::headers::Headers;
 use super::json::JsonError;
 use super::observation::{Ending, Observation, Problem};
 use super::usage::{Provenance, Usage};
@@ -37,12 +38,12 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Begins to follow an exchange. `request_encoding` is the request's
-    /// `Content-Encoding`.
+    /// Begins to follow an exchange with the head of its request.
     #[must_use]
-    pub fn new(api: Api, request_encoding: Option<&str>) -> Self {
+    pub fn new(target: Target, headers: &Headers) -> Self {
         let mut problems = Problems::default();
-        let request = Request::new(api, request_encoding, &mut problems);
+        let api = target.api;
+        let request = Request::new(target, headers, &mut problems);
         Self {
             api,
             request,
@@ -62,19 +63,8 @@ impl Inspector {
     }
 
     /// Reads the final head of the response.
-    pub fn response_head(
-        &mut self,
-        status: u16,
-        content_type: Option<&str>,
-        content_encoding: Option<&str>,
-    ) {
-        let response = Response::new(
-            self.api,
-            status,
-            content_type,
-            content_encoding,
-            &mut self.problems,
-        );
+    pub fn response_head(&mut self, status: u16, headers: &Headers) {
+        let response = Response::new(self.api, status, headers, &mut self.problems);
         self.response = Some(response);
     }
 
@@ -116,14 +106,9 @@ impl Inspector {
             };
         };
         response.end(&mut self.problems);
-        let (usage, provenance) = match self.api {
-            Api::OpenAiChat | Api::OpenAiResponses | Api::AnthropicMessages => {
-                settle(&response, &facts, ending)
-            }
-            // Free, spent by another exchange, or not understood.
-            Api::AnthropicCountTokens | Api::OpenAiResponsesFetch | Api::Other => {
-                (Usage::default(), Provenance::Unknown)
-            }
+        let (usage, provenance) = match self.api.counting() {
+            Counting::Here => settle(&response, &facts, ending),
+            Counting::Elsewhere | Counting::Never => (Usage::default(), Provenance::Unknown),
         };
         let stream = if response.is_success {
             response.framing.is_stream()

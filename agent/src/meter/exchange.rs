@@ -18,7 +18,8 @@ use super::reason::{Decision, Reason};
 use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
 use super::timestamp::Timestamp;
 use crate::llm::catalogue::Provider;
-use crate::llm::classify::Api;
+use crate::llm::classify::Target;
+use crate::llm::headers::Headers;
 use crate::llm::inspect::Inspector;
 use crate::llm::observation::{Ending, Observation, Problem};
 
@@ -66,9 +67,9 @@ pub struct Opening {
     /// Who bills for the host.
     pub provider: Option<Provider>,
     /// The API addressed; `None` for a connection that was not read.
-    pub api: Option<Api>,
-    /// `Content-Encoding` of the request.
-    pub request_encoding: Option<String>,
+    pub target: Option<Target>,
+    /// Of the request, those that metering reads.
+    pub request_headers: Headers,
     /// What was decided.
     pub decision: Decision,
     /// Why.
@@ -121,8 +122,9 @@ impl Exchange {
     pub fn open(opening: Opening, started: SystemTime, meter: &Meter) -> Self {
         let opened_at = (meter.clock)();
         let inspector = opening
-            .api
-            .map(|api| Inspector::new(api, opening.request_encoding.as_deref()));
+            .target
+            .clone()
+            .map(|target| Inspector::new(target, &opening.request_headers));
         Self {
             meter: meter.clone(),
             opening,
@@ -163,14 +165,9 @@ impl Exchange {
     }
 
     /// The final head of the response (no 1xx) has arrived.
-    pub fn response_head(
-        &mut self,
-        status: u16,
-        content_type: Option<&str>,
-        content_encoding: Option<&str>,
-    ) {
+    pub fn response_head(&mut self, status: u16, headers: &Headers) {
         self.status = Some(status);
-        self.inspect(|inspector| inspector.response_head(status, content_type, content_encoding));
+        self.inspect(|inspector| inspector.response_head(status, headers));
     }
 
     /// Bytes of the response body, as they came from upstream.
@@ -287,7 +284,10 @@ impl Exchange {
             reason: opening.reason,
             host: opening.host.as_deref().map(str::to_owned),
             provider: provider.map(str::to_owned),
-            operation: opening.api.map(|api| Cow::Borrowed(api.operation())),
+            operation: opening
+                .target
+                .as_ref()
+                .map(|target| Cow::Borrowed(target.api.operation())),
             request_model: seen.request_model,
             response_model: seen.response_model,
             response_id: seen.response_id,

@@ -27,7 +27,7 @@ use super::{
     splice::splice,
 };
 use crate::{
-    llm::catalogue::Provider,
+    llm::{catalogue::Provider, headers::Headers},
     meter::{
         exchange::{Exchange, Opening, Outcome},
         reason::{Decision, Reason},
@@ -392,8 +392,8 @@ impl Accepted {
         Opening {
             host: host.or_else(|| Some(self.origin.to_string().into())),
             provider,
-            api: None,
-            request_encoding: None,
+            target: None,
+            request_headers: Headers::default(),
             decision,
             reason,
             protocol,

@@ -41,7 +41,10 @@ use super::{
 };
 use crate::{
     bounds::Bound,
-    llm::classify::{Api, classify},
+    llm::{
+        classify::{Api, classify},
+        headers::Headers,
+    },
     meter::{
         exchange::{Exchange, Outcome},
         reason::Reason,
@@ -143,8 +146,10 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             Err(ending) => return Next::End(ending),
         };
         let received = Instant::now();
-        let api = classify(&head.method, &head.target);
-        let opening = call.opening(Protocol::H1, api, head.content_encoding.clone());
+        let provider = Some(&call.provider);
+        let target = classify(&head.method, &head.target, provider, &head.headers);
+        let api = target.api;
+        let opening = call.opening(Protocol::H1, target, head.headers.clone());
         let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
         if let Some(refusal) = objection(&head, call) {
             return Next::End(self.refuse(&refusal, call, exchange).await);
@@ -222,7 +227,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                 Ok(Some(head)) => return Ok(head),
                 Ok(None) => {}
                 Err(error) => {
-                    let opening = call.opening(Protocol::H1, Api::Other, None);
+                    let opening = call.opening(Protocol::H1, Api::Other.into(), Headers::default());
                     let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
                     return Err(self
                         .refuse(&Refusal::bad_request(error), call, exchange)
@@ -416,7 +421,7 @@ async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
         && tap::holds_request(
             call.asks_usage(),
             api,
-            head.content_encoding.is_some(),
+            head.headers.get("content-encoding").is_some(),
             head.expects_continue,
         );
     if hold {
@@ -560,16 +565,12 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
     };
     let mut filter = {
         let mut shared = lock(shared);
-        shared.exchange.response_head(
-            head.status,
-            head.content_type.as_deref(),
-            head.content_encoding.as_deref(),
-        );
+        shared.exchange.response_head(head.status, &head.headers);
         let filters = shared.rule
             && !matches!(head.framing, Framing::Length(_))
             && tap::filters_response(
-                head.content_type.as_deref(),
-                head.content_encoding.as_deref(),
+                head.headers.get("content-type"),
+                head.headers.get("content-encoding"),
             );
         shared.answering = true;
         filters.then(Filtered::begin)

@@ -36,7 +36,10 @@ use super::{
 };
 use crate::{
     bounds::Bound,
-    llm::classify::{Api, classify},
+    llm::{
+        classify::{Api, classify},
+        headers::Headers,
+    },
     meter::{
         exchange::{Exchange, Outcome},
         record::Protocol,
@@ -170,9 +173,11 @@ async fn exchange(
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let api = classify(request.method().as_str(), path);
-    let encoding = text(request.headers(), &header::CONTENT_ENCODING).map(str::to_owned);
-    let opening = call.opening(Protocol::H2, api, encoding);
+    let headers = Headers::of_request(|name| list(request.headers(), name));
+    let provider = Some(&call.provider);
+    let target = classify(request.method().as_str(), path, provider, &headers);
+    let api = target.api;
+    let opening = call.opening(Protocol::H2, target, headers);
     let mut exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
     if let Some(refusal) = objection(&request, &call) {
         exchange.answered(refusal.status);
@@ -426,16 +431,15 @@ async fn answer(
     };
     let received = Instant::now();
     let (parts, mut body) = response.into_parts();
-    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
-    let content_encoding = text(&parts.headers, &header::CONTENT_ENCODING);
+    let headers = Headers::of_response(|name| list(&parts.headers, name));
     observe(shared, |exchange| {
-        exchange.response_head(parts.status.as_u16(), content_type, content_encoding);
+        exchange.response_head(parts.status.as_u16(), &headers);
     });
     let length: Option<u64> =
-        text(&parts.headers, &header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        text(&parts.headers, "content-length").and_then(|text| text.parse().ok());
     let filter = (rule.load(Ordering::Relaxed)
         && length.is_none()
-        && tap::filters_response(content_type, content_encoding))
+        && tap::filters_response(headers.get("content-type"), headers.get("content-encoding")))
     .then(Filtered::begin);
     let ends = body.is_end_stream();
     let mut to_client = respond
@@ -587,6 +591,16 @@ fn code(error: &h2::Error) -> Code {
     error.reason().unwrap_or(Code::CANCEL)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+/// The values of all fields of that name, as one list.
+fn list(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

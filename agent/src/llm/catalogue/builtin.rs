@@ -4,7 +4,7 @@ use super::Provider;
 
 /// Hosts that speak the formats weir reads. ChatGPT's own host is not here:
 /// it serves a web application beside an API, and to decrypt that is for the
-/// operator to choose.
+/// operator to choose. Its API is read once it was added.
 pub(super) const BUILTIN: &[(&str, Provider)] = &[
     ("api.openai.com", Provider::OpenAi),
     ("us.api.openai.com", Provider::OpenAi),
@@ -20,7 +20,49 @@ pub(super) const BUILTIN: &[(&str, Provider)] = &[
     ("aws-external-anthropic.*.api.aws", Provider::Anthropic),
     ("claude.googleapis.com", Provider::Anthropic),
     ("bedrock-mantle.*.api.aws", Provider::Bedrock),
+    ("bedrock-runtime.*.amazonaws.com", Provider::Bedrock),
+    ("bedrock-runtime-fips.*.amazonaws.com", Provider::Bedrock),
+    ("*.bedrock-runtime.*.vpce.amazonaws.com", Provider::Bedrock),
+    ("bedrock-runtime.*.api.aws", Provider::Bedrock),
+    ("bedrock-runtime-fips.*.api.aws", Provider::Bedrock),
+    ("bedrock-runtime.*.amazonaws.com.cn", Provider::Bedrock),
+    (
+        "bedrock-runtime.*.api.amazonwebservices.com.cn",
+        Provider::Bedrock,
+    ),
+    ("bedrock-runtime.*.amazonaws.eu", Provider::Bedrock),
+    (
+        "bedrock-runtime.*.api.amazonwebservices.eu",
+        Provider::Bedrock,
+    ),
+    ("bedrock-runtime*.*.c2s.ic.gov", Provider::Bedrock),
+    ("bedrock-runtime*.*.api.aws.ic.gov", Provider::Bedrock),
+    ("bedrock-runtime*.*.sc2s.sgov.gov", Provider::Bedrock),
+    ("bedrock-runtime*.*.api.aws.scloud", Provider::Bedrock),
+    ("bedrock-runtime*.*.cloud.adc-e.uk", Provider::Bedrock),
+    (
+        "bedrock-runtime*.*.api.cloud-aws.adc-e.uk",
+        Provider::Bedrock,
+    ),
+    ("bedrock-runtime*.*.csp.hci.ic.gov", Provider::Bedrock),
+    ("bedrock-runtime*.*.api.aws.hci.ic.gov", Provider::Bedrock),
+    ("runtime.sagemaker.*.amazonaws.com", Provider::SageMaker),
+    (
+        "runtime-fips.sagemaker.*.amazonaws.com",
+        Provider::SageMaker,
+    ),
+    ("runtime.sagemaker.*.amazonaws.com.cn", Provider::SageMaker),
     ("generativelanguage.googleapis.com", Provider::Gemini),
+    ("cloudcode-pa.googleapis.com", Provider::Gemini),
+    ("aiplatform.googleapis.com", Provider::Vertex),
+    ("*-aiplatform.googleapis.com", Provider::Vertex),
+    ("aiplatform.mtls.googleapis.com", Provider::Vertex),
+    ("*-aiplatform.mtls.googleapis.com", Provider::Vertex),
+    ("aiplatform.us.rep.googleapis.com", Provider::Vertex),
+    ("aiplatform.eu.rep.googleapis.com", Provider::Vertex),
+    ("api.cohere.com", Provider::Cohere),
+    ("api.cohere.ai", Provider::Cohere),
+    ("ollama.com", Provider::Ollama),
     ("api.groq.com", Provider::Groq),
     ("api.deepseek.com", Provider::DeepSeek),
     ("api.mistral.ai", Provider::Mistral),

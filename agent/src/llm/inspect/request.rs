@@ -8,10 +8,11 @@
 )]
 
 use super::super::request::{RequestFacts, RequestSlot};
-use super::super::{anthropic, openai_chat, openai_responses};
 use super::Problems;
-use crate::llm::classify::Api;
+use crate::llm::classify::Target;
 use crate::llm::decode::Decoder;
+use crate::llm::format::Format;
+use crate::llm::headers::Headers;
 use crate::llm::json::Scanner;
 use crate::llm::observation::Problem;
 
@@ -24,25 +25,17 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(api: Api, encoding: Option<&str>, problems: &mut Problems) -> Self {
-        let table = match api {
-            Api::OpenAiChat => openai_chat::REQUEST,
-            Api::OpenAiResponses => openai_responses::REQUEST,
-            Api::AnthropicMessages | Api::AnthropicCountTokens => anthropic::REQUEST,
-            Api::OpenAiResponsesFetch | Api::Other => {
-                return Self {
-                    reader: None,
-                    facts: RequestFacts::default(),
-                };
-            }
+    pub(super) fn new(target: Target, headers: &Headers, problems: &mut Problems) -> Self {
+        let facts = RequestFacts {
+            model: target.model,
+            stream: target.stream,
+            ..RequestFacts::default()
         };
-        let reader = problems
-            .decoder(encoding)
-            .map(|decoder| (decoder, Scanner::new(table)));
-        Self {
-            reader,
-            facts: RequestFacts::default(),
-        }
+        let reader = Format::of(target.api).and_then(|format| {
+            let decoder = problems.decoder(headers.get("content-encoding"))?;
+            Some((decoder, Scanner::new(format.request())))
+        });
+        Self { reader, facts }
     }
 
     pub(super) fn push(&mut self, wire_bytes: &[u8], problems: &mut Problems) {

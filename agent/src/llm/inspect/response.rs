@@ -12,6 +12,7 @@ use super::Problems;
 use crate::llm::classify::Api;
 use crate::llm::decode::Decoder;
 use crate::llm::format::Format;
+use crate::llm::headers::Headers;
 use crate::llm::json::Scanner;
 use crate::llm::observation::Problem;
 use crate::llm::reading::{Draft, Reading, Slot};
@@ -45,16 +46,10 @@ impl Framing {
         }
     }
 
-    fn of_content_type(content_type: Option<&str>) -> Self {
-        let essence = content_type
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        if essence == "text/event-stream" {
+    fn of_media_type(media_type: &str) -> Self {
+        if media_type == "text/event-stream" {
             Self::sse()
-        } else if essence == "application/json" || essence.ends_with("+json") {
+        } else if media_type == "application/json" || media_type.ends_with("+json") {
             Self::Json
         } else {
             Self::Undecided
@@ -94,19 +89,13 @@ pub(super) struct Response {
 }
 
 impl Response {
-    pub(super) fn new(
-        api: Api,
-        status: u16,
-        content_type: Option<&str>,
-        content_encoding: Option<&str>,
-        problems: &mut Problems,
-    ) -> Self {
+    pub(super) fn new(api: Api, status: u16, headers: &Headers, problems: &mut Problems) -> Self {
         let format = Format::of(api);
-        let framing = Framing::of_content_type(content_type);
+        let framing = Framing::of_media_type(&headers.media_type().unwrap_or_default());
         Self {
             is_success: (200..300).contains(&status),
             format,
-            decoder: format.and_then(|_| problems.decoder(content_encoding)),
+            decoder: format.and_then(|_| problems.decoder(headers.get("content-encoding"))),
             scanner: Scanner::new(format.map_or(&[], |format| {
                 format.table(framing.is_stream() == Some(true))
             })),

@@ -1,5 +1,14 @@
 use super::*;
 
+/// Headers of a body.
+fn body_of(content_type: Option<&str>, encoding: Option<&str>) -> Headers {
+    Headers::of_response(|name| match name {
+        "content-type" => content_type.map(str::to_owned),
+        "content-encoding" => encoding.map(str::to_owned),
+        _ => None,
+    })
+}
+
 fn observe(
     api: Api,
     request: &str,
@@ -7,10 +16,10 @@ fn observe(
     response: &str,
     ending: Ending,
 ) -> Observation {
-    let mut inspector = Inspector::new(api, None);
+    let mut inspector = Inspector::new(api.into(), &Headers::default());
     inspector.request_body(request.as_bytes());
     inspector.request_end();
-    inspector.response_head(status, Some(content_type), None);
+    inspector.response_head(status, &body_of(Some(content_type), None));
     inspector.response_body(response.as_bytes());
     inspector.finish(ending)
 }
@@ -27,7 +36,7 @@ fn counts(seen: &Observation) -> (Option<u64>, Option<u64>, Provenance) {
 
 #[test]
 fn nothing_seen_is_nothing_known() {
-    let seen = Inspector::new(Api::OpenAiChat, None).finish(Ending::Cut);
+    let seen = Inspector::new(Api::OpenAiChat.into(), &Headers::default()).finish(Ending::Cut);
     assert_eq!(seen, Observation::default());
 
     let seen = observe(Api::OpenAiChat, CHAT, SSE, "", Ending::Cut);
@@ -282,10 +291,10 @@ fn the_content_type_may_be_wrong_or_missing() {
 #[test]
 fn what_keeps_from_seeing_is_a_problem() {
     let problems = |request: &str, encoding, response: &str, response_encoding| {
-        let mut inspector = Inspector::new(Api::OpenAiChat, encoding);
+        let mut inspector = Inspector::new(Api::OpenAiChat.into(), &body_of(None, encoding));
         inspector.request_body(request.as_bytes());
         inspector.request_end();
-        inspector.response_head(200, Some(JSON.1), response_encoding);
+        inspector.response_head(200, &body_of(Some(JSON.1), response_encoding));
         inspector.response_body(response.as_bytes());
         inspector.finish(Ending::Complete).problems
     };
@@ -313,8 +322,8 @@ fn what_keeps_from_seeing_is_a_problem() {
 #[test]
 fn content_is_seen_with_its_first_byte() {
     let seen_after = |api, content_type, pieces: &[&str]| {
-        let mut inspector = Inspector::new(api, None);
-        inspector.response_head(200, Some(content_type), None);
+        let mut inspector = Inspector::new(Target::from(api), &Headers::default());
+        inspector.response_head(200, &body_of(Some(content_type), None));
         pieces
             .iter()
             .map(|piece| {

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::llm::classify::Api;
 use crate::llm::usage::Provenance;
 use crate::meter::record::CostProvenance;
 
@@ -50,12 +51,16 @@ fn meter() -> (Meter, Arc<Kept>) {
     )
 }
 
+fn typed(content_type: &str) -> Headers {
+    Headers::of_response(|name| (name == "content-type").then(|| content_type.to_owned()))
+}
+
 fn opening() -> Opening {
     Opening {
         host: Some("api.openai.com".into()),
         provider: Some(Provider::OpenAi),
-        api: Some(Api::OpenAiChat),
-        request_encoding: None,
+        target: Some(Api::OpenAiChat.into()),
+        request_headers: Headers::default(),
         decision: Decision::Intercept,
         reason: Reason::CatalogueHost,
         protocol: Protocol::H1,
@@ -88,7 +93,7 @@ fn an_exchange_ends_in_a_record() {
     exchange.rule_applied("stream_usage");
     exchange.rule_applied("stream_usage");
     clock::pass(100);
-    exchange.response_head(200, Some("text/event-stream"), None);
+    exchange.response_head(200, &typed("text/event-stream"));
     exchange.response_body(b": keep-alive\n\n");
     clock::pass(20);
     exchange.response_body(CHUNK);
@@ -135,7 +140,7 @@ fn an_exchange_that_is_dropped_is_recorded_as_aborted() {
     let (mut exchange, sink) = open(opening());
     exchange.request_body(REQUEST);
     exchange.request_end();
-    exchange.response_head(200, Some("text/event-stream"), None);
+    exchange.response_head(200, &typed("text/event-stream"));
     exchange.response_body(CHUNK);
     drop(exchange);
     let record = sink.only();
@@ -202,7 +207,7 @@ fn a_refusal_replaces_the_decision() {
 fn a_connection_that_was_not_read_has_one_record_too() {
     let (mut exchange, sink) = open(Opening {
         provider: None,
-        api: None,
+        target: None,
         decision: Decision::Splice,
         reason: Reason::NotInCatalogue,
         protocol: Protocol::Tls,
@@ -222,7 +227,7 @@ fn a_connection_that_was_not_read_has_one_record_too() {
 #[test]
 fn the_error_of_the_provider_is_recorded_by_its_code() {
     let (mut exchange, sink) = open(opening());
-    exchange.response_head(429, Some("application/json"), None);
+    exchange.response_head(429, &typed("application/json"));
     exchange
         .response_body(br#"{"error":{"message":"you said: secret","code":"rate_limit_exceeded"}}"#);
     exchange.finish(Outcome::Complete);
@@ -239,7 +244,7 @@ fn a_panic_of_the_inspector_costs_the_inspection_only() {
     let (mut exchange, sink) = open(opening());
     exchange.inspect(|_| std::panic::resume_unwind(Box::new("a defect")));
     exchange.request_body(REQUEST);
-    exchange.response_head(200, Some("text/event-stream"), None);
+    exchange.response_head(200, &typed("text/event-stream"));
     exchange.response_body(CHUNK);
     exchange.response_body(LAST);
     exchange.finish(Outcome::Complete);

@@ -13,6 +13,8 @@
 
 use memchr::memmem;
 
+use crate::llm::headers::Headers;
+
 /// Longest head accepted. Providers accept less than 64 KiB of headers.
 pub(in crate::proxy) const HEAD_LEN_MAX: usize = 128 * 1024;
 /// Most header fields accepted in a head.
@@ -62,8 +64,8 @@ pub(in crate::proxy) struct RequestHead {
     pub expects_continue: bool,
     /// `Upgrade` names h2c, which would leave HTTP/1 unseen.
     pub upgrades_to_h2c: bool,
-    /// `Content-Encoding`.
-    pub content_encoding: Option<String>,
+    /// Those that metering reads.
+    pub headers: Headers,
 }
 
 /// What weir needs to know of a response head.
@@ -77,10 +79,8 @@ pub(in crate::proxy) struct ResponseHead {
     pub framing: Framing,
     /// Upstream will close the connection.
     pub close: bool,
-    /// `Content-Type`.
-    pub content_type: Option<String>,
-    /// `Content-Encoding`.
-    pub content_encoding: Option<String>,
+    /// Those that metering reads.
+    pub headers: Headers,
 }
 
 /// Reads a request head from the front of `bytes`; `None` if it is not complete.
@@ -128,7 +128,7 @@ pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, Hea
         close: fields.closes(old),
         expects_continue: fields.names("expect", "100-continue"),
         upgrades_to_h2c: fields.names("upgrade", "h2c"),
-        content_encoding: fields.one("content-encoding"),
+        headers: Headers::of_request(|name| fields.one(name)),
     }))
 }
 
@@ -169,8 +169,7 @@ pub(in crate::proxy) fn response(
         status,
         framing,
         close: fields.closes(old) || framing == Framing::Close,
-        content_type: fields.one("content-type"),
-        content_encoding: fields.one("content-encoding"),
+        headers: Headers::of_response(|name| fields.one(name)),
     }))
 }
 
@@ -366,7 +365,7 @@ mod tests {
         assert_eq!(whole.target, "/v1/chat/completions");
         assert_eq!(whole.host.as_deref(), Some("api.openai.com"));
         assert_eq!(whole.framing, Framing::Length(3));
-        assert_eq!(whole.content_encoding.as_deref(), Some("zstd"));
+        assert_eq!(whole.headers.get("content-encoding"), Some("zstd"));
         assert!(whole.expects_continue && !whole.close && !whole.upgrades_to_h2c);
         assert_eq!(&REQUEST[whole.len..], b"abc");
         for split in 0..whole.len {
