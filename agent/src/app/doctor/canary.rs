@@ -122,7 +122,7 @@ fn judge_claim(seen: &Seen) -> Result<Check, Check> {
         Some(error) => Err(Check::problem(
             CLAIM,
             error.clone(),
-            "if this is not a sandbox: on Linux before 5.15, net_cls and net_prio turn programs of cgroup2 off (see above)",
+            "before Linux 5.15, net_cls and net_prio turn programs of cgroup2 off until the next boot (see above); otherwise this is a sandbox with a kernel of its own, such as gVisor",
         )),
     }
 }

@@ -198,7 +198,7 @@ fn classes(version: Option<(u32, u32)>, cgroups: Option<&str>) -> Check {
     Check::warning(
         NAME,
         format!(
-            "{} has cgroups: once one of them is given a class, new sockets of the whole machine go past every cgroup2 program until the next boot",
+            "there are cgroups of {}: once one of them is given a class, new sockets of the whole machine go past every cgroup2 program until the next boot",
             used.join(" and ")
         ),
         "boot with cgroup_no_v1=net_cls,net_prio, or run Linux 5.15 or newer",

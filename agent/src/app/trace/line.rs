@@ -81,11 +81,21 @@ impl Line {
     }
 }
 
-/// A cgroup by the name of the one that weir is attached to and what is below it.
+/// A cgroup by the name of the one that weir is attached to and what is below it,
+/// ids of containers as short as container engines print them.
 fn short(path: &Path, attached: &Path) -> String {
+    const ID: usize = 64;
+    const SHORT: usize = 12;
     let above = attached.parent().unwrap_or(attached);
     let below = path.strip_prefix(above).unwrap_or(path);
-    below.display().to_string()
+    let text = below.display().to_string();
+    let mut short = text.clone();
+    for id in text.split(|one: char| !one.is_ascii_hexdigit()) {
+        if id.len() == ID {
+            short = short.replace(id, &id[..SHORT]);
+        }
+    }
+    short
 }
 
 impl fmt::Display for Line {
@@ -223,7 +233,12 @@ mod tests {
     #[test]
     fn a_cgroup_is_named_from_the_attached_one_on() {
         let attached = Path::new("/sys/fs/cgroup/a/pod");
+        let container = format!(
+            "/sys/fs/cgroup/a/pod/crio-{}.scope",
+            "0123456789abcdef".repeat(4)
+        );
         for (path, expected) in [
+            (&*container, "pod/crio-0123456789ab.scope"),
             ("/sys/fs/cgroup/a/pod", "pod"),
             ("/sys/fs/cgroup/a/pod/app/x", "pod/app/x"),
             ("/elsewhere/x", "/elsewhere/x"),

@@ -18,7 +18,7 @@ use crate::capture::{Capture, Listening, settings};
 use crate::config::CaptureConfig;
 use crate::sys::addresses::has_ipv6_loopback;
 use crate::sys::cgroup::Cgroup;
-use crate::sys::claim::{Token, claim};
+use crate::sys::claim::{ClaimError, Token, claim};
 use crate::sys::origin;
 use crate::sys::process::fork_into;
 
@@ -122,7 +122,12 @@ fn listen(capture: &mut Capture, ground: &Ground) -> Result<Vec<TcpListener>, St
         .configure(&told)
         .map_err(|error| error.to_string())?;
     for listener in &listeners {
-        claim(listener.as_fd(), &token).map_err(|error| error.to_string())?;
+        claim(listener.as_fd(), &token).map_err(|error| match error {
+            ClaimError::NotSeen => {
+                "the programs are attached and do not see the sockets of their cgroup".to_owned()
+            }
+            ClaimError::WrongToken | ClaimError::Io(_) => error.to_string(),
+        })?;
     }
     enter(&ground.application).map_err(said("enter a cgroup"))?;
     Ok(listeners)
