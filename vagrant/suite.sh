@@ -6,6 +6,7 @@
 # mount namespace of this run and go with it; what stays is /opt/weir-suite, and nothing outside it.
 set -eu
 
+PATH=$PATH:/usr/sbin:/sbin
 root=/opt/weir-suite
 
 if [ "$(id -u)" != 0 ]; then
@@ -37,12 +38,16 @@ for tree in proc sys dev; do
 done
 mount -t tmpfs -o mode=0755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-chroot "$root" /bin/busybox --install -s /bin
-
-export PATH=/usr/bin:/bin HOME=/root TERM=dumb RUST_BACKTRACE=1 CARGO_MANIFEST_DIR=/weir/tests
+# The machine's own variables end here.
+inside() {
+    chroot "$root" /bin/busybox env -i PATH=/usr/bin:/bin HOME=/root TERM=dumb \
+        RUST_BACKTRACE=1 CARGO_MANIFEST_DIR=/weir/tests \
+        ${WEIR_TEST_CONNECTIONS:+"WEIR_TEST_CONNECTIONS=$WEIR_TEST_CONNECTIONS"} "$@"
+}
+inside /bin/busybox --install -s /bin
 failed=0
-chroot "$root" /weir/target/debug/weir doctor || failed=1
-# The heredoc is this shell's standard input, and must not be the suite's.
-chroot "$root" /weir/suite "$@" </dev/null || failed=1
+inside /weir/target/debug/weir doctor </dev/null || failed=1
+# Not the script that this shell is reading.
+inside /weir/suite "$@" </dev/null || failed=1
 exit "$failed"
 INSIDE
