@@ -8,21 +8,28 @@
 //! path is, [`inspect`] follows one exchange and ends in an [`observation`].
 //! Wire formats have one file each (`openai_chat`, `openai_responses`,
 //! `anthropic`), which fill one `reading`; the framings they travel in stand
-//! beside them ([`decode`] for content codings, [`sse`] for event streams,
-//! [`json`] for documents).
+//! beside them ([`decode`] for content codings, [`sse`], [`ndjson`],
+//! [`json_array`], [`eventstream`] and [`grpc`] for streams, [`json`] and
+//! [`protobuf`] for documents); [`invariant`] says what holds of them all.
 
 mod anthropic;
 pub mod catalogue;
 pub mod classify;
 pub mod decode;
+pub mod eventstream;
 mod format;
+pub mod grpc;
 pub mod headers;
 pub mod inspect;
+pub mod invariant;
 pub mod json;
+pub mod json_array;
+pub mod ndjson;
 pub mod observation;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
+pub mod protobuf;
 mod reading;
 mod request;
 pub mod sse;

@@ -1,0 +1,188 @@
+//! What must hold of the framings whatever bytes they are shown, for fuzzers
+//! and for the replay of their corpora: it does not matter how bytes are split,
+//! and nothing comes out that did not go in.
+//!
+//! Each function panics if that does not hold of its framing.
+
+use std::fmt::Debug;
+
+use super::sse::{self, Piece};
+use super::{eventstream, grpc, json_array, ndjson, protobuf};
+
+/// Everything a framing handed out, piece by piece put together.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Transcript {
+    documents: Vec<Vec<u8>>,
+    unfinished: Vec<u8>,
+}
+
+impl Transcript {
+    fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Data(bytes) => self.unfinished.extend_from_slice(bytes),
+            Piece::End => self.documents.push(std::mem::take(&mut self.unfinished)),
+        }
+    }
+
+    fn check_size(&self, bytes: &[u8]) {
+        let documents = self.documents.iter().map(Vec::len).sum::<usize>();
+        let seen = documents.saturating_add(self.unfinished.len());
+        assert!(seen <= bytes.len(), "more came out than went in");
+    }
+}
+
+/// Reads `bytes` whole, one by one, and in two parts of which the first byte
+/// says where they meet.
+fn check_splits<T: Debug + PartialEq>(bytes: &[u8], read: impl Fn(&[&[u8]]) -> T) -> T {
+    let whole = read(&[bytes]);
+    assert_eq!(read(&bytes.chunks(1).collect::<Vec<_>>()), whole);
+    let at = bytes.first().map_or(0, |byte| usize::from(*byte));
+    let (head, tail) = bytes.split_at(at.min(bytes.len()));
+    assert_eq!(read(&[head, tail]), whole);
+    whole
+}
+
+/// Of [`sse::Reader`].
+pub fn of_sse(bytes: &[u8]) {
+    let (transcript, _) = check_splits(bytes, |pieces| {
+        let (mut reader, mut transcript) = (sse::Reader::default(), Transcript::default());
+        for piece in pieces {
+            reader.push(piece, |piece| transcript.take(piece));
+        }
+        (transcript, reader.is_within_event())
+    });
+    transcript.check_size(bytes);
+}
+
+/// Of [`ndjson::Reader`].
+pub fn of_ndjson(bytes: &[u8]) {
+    let (transcript, _) = check_splits(bytes, |pieces| {
+        let (mut reader, mut transcript) = (ndjson::Reader::default(), Transcript::default());
+        for piece in pieces {
+            reader.push(piece, |piece| transcript.take(piece));
+        }
+        (transcript, reader.is_within_line())
+    });
+    transcript.check_size(bytes);
+}
+
+/// Of [`json_array::Reader`].
+pub fn of_json_array(bytes: &[u8]) {
+    let (transcript, _) = check_splits(bytes, |pieces| {
+        let (mut reader, mut transcript) = (json_array::Reader::default(), Transcript::default());
+        for piece in pieces {
+            reader.push(piece, |piece| transcript.take(piece));
+        }
+        let states = (
+            reader.has_ended(),
+            reader.is_broken(),
+            reader.is_within_element(),
+        );
+        (transcript, states)
+    });
+    transcript.check_size(bytes);
+}
+
+/// Of [`eventstream::Reader`].
+pub fn of_eventstream(bytes: &[u8]) {
+    let (transcript, _, _) = check_splits(bytes, |pieces| {
+        let (mut reader, mut transcript) = (eventstream::Reader::default(), Transcript::default());
+        let (mut headers, mut end) = (Vec::new(), None);
+        for piece in pieces {
+            let pushed = reader.push(piece, |piece| match piece {
+                eventstream::Piece::Begin(begun) => headers.push(begun.clone()),
+                eventstream::Piece::Payload(bytes) => transcript.take(Piece::Data(bytes)),
+                eventstream::Piece::End => transcript.take(Piece::End),
+            });
+            end = end.or(pushed.err());
+        }
+        (transcript, headers, (end, reader.is_within_message()))
+    });
+    transcript.check_size(bytes);
+}
+
+/// Of [`grpc::Reader`], with messages compressed by gzip.
+pub fn of_grpc(bytes: &[u8]) {
+    let _ = check_splits(bytes, |pieces| {
+        let (mut reader, mut transcript) = (grpc::Reader::new(Some("gzip")), Transcript::default());
+        let mut end = None;
+        for piece in pieces {
+            let pushed = reader.push(piece, |piece| transcript.take(piece));
+            end = end.or(pushed.err());
+        }
+        // How much of a broken coding comes out depends on how it came in.
+        let documents = transcript.documents;
+        (documents, end, reader.is_within_message())
+    });
+}
+
+const PROTOBUF: &[protobuf::Interest<u8>] = &[
+    protobuf::Interest {
+        path: &[1],
+        want: protobuf::Want::Bytes,
+        slot: 1,
+    },
+    protobuf::Interest {
+        path: &[2, 1],
+        want: protobuf::Want::Number,
+        slot: 2,
+    },
+    protobuf::Interest {
+        path: &[2, 2, 1],
+        want: protobuf::Want::Length,
+        slot: 3,
+    },
+];
+
+/// Of [`protobuf::Scanner`].
+pub fn of_protobuf(bytes: &[u8]) {
+    let _ = check_splits(bytes, |pieces| {
+        let mut scanner = protobuf::Scanner::new(PROTOBUF);
+        let mut transcript = Vec::new();
+        for piece in pieces {
+            scanner.push(piece, |found| {
+                transcript.push(match found {
+                    protobuf::Found::Number { slot, value } => (slot, value, Vec::new()),
+                    protobuf::Found::Bytes { slot, raw } => (slot, 0, raw.to_vec()),
+                    protobuf::Found::Length { slot, bytes } => (slot, bytes, Vec::new()),
+                });
+            });
+        }
+        (transcript, scanner.end(), scanner.has_met_oversized())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that look like anything, from a fixed seed: a multiplicative
+    /// generator over a few that mean something to the framings.
+    fn noise(mut seed: u64, length: usize) -> Vec<u8> {
+        const WORDS: &[u8] = b"{}[]\",:\\\n\r dat1\0\x01\x02\x08\x0a\x12\x1f\x8b\xff";
+        (0..length)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = usize::try_from(seed >> 40).expect("24 bits") % WORDS.len();
+                WORDS[at]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn noise_is_read_alike_however_it_is_split() {
+        for seed in 0..2_000 {
+            let bytes = noise(seed, 64);
+            for check in [
+                of_sse,
+                of_ndjson,
+                of_json_array,
+                of_eventstream,
+                of_grpc,
+                of_protobuf,
+            ] {
+                check(&bytes);
+            }
+        }
+    }
+}
