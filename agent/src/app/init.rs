@@ -35,7 +35,9 @@ use crate::{
 /// A capability is missing, there is no such cgroup, or the kernel refuses.
 pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(args.config.as_deref())?;
-    requirements::check(Task::Attach)?;
+    requirements::check(Task::Attach {
+        proxy_uid: args.proxy_uid,
+    })?;
     let cgroup = find(&args.cgroup)?;
     let previous = Previous::on(cgroup.as_fd())?;
     let mut capture = Capture::load(kernel_log(args.kernel_log), previous.as_ref())?;

@@ -3,6 +3,8 @@
 
 use std::io;
 
+use nix::unistd::geteuid;
+
 use crate::sys::privileges::{Capability, in_nested_user_namespace, kernel_version, missing};
 
 /// What is to be done.
@@ -10,8 +12,11 @@ use crate::sys::privileges::{Capability, in_nested_user_namespace, kernel_versio
 pub(super) enum Task {
     /// Attach, become others, and clean up after others.
     Exec,
-    /// Load and attach.
-    Attach,
+    /// Load and attach, and leave a file for this user.
+    Attach {
+        /// Whose file it is.
+        proxy_uid: u32,
+    },
     /// Look at what is attached, and take it off.
     Replace,
 }
@@ -32,10 +37,14 @@ impl Task {
                 Capability::DacOverride,
                 Capability::Kill,
             ],
-            Self::Attach => Vec::new(),
+            // Who does not own the file cannot give it away.
+            Self::Attach { proxy_uid } if geteuid().as_raw() != proxy_uid => {
+                vec![Capability::Chown]
+            }
+            Self::Attach { .. } => Vec::new(),
             Self::Replace => vec![Capability::SysAdmin, Capability::NetAdmin],
         };
-        if matches!(self, Self::Exec | Self::Attach) {
+        if matches!(self, Self::Exec | Self::Attach { .. }) {
             needed.splice(0..0, ATTACH);
             if kernel < WITHOUT_MEMLOCK {
                 needed.push(Capability::SysResource);
@@ -47,7 +56,7 @@ impl Task {
     fn remedy(self) -> &'static str {
         match self {
             Self::Exec => "run `sudo weir exec …`",
-            Self::Attach => {
+            Self::Attach { .. } => {
                 "run it as root, or in an init container that is privileged or has them added"
             }
             Self::Replace => "run it as root, or in a privileged container",

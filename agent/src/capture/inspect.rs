@@ -137,7 +137,8 @@ fn merge(sets: &mut Vec<Set>, mut found: Set) {
     *sets = apart;
 }
 
-fn cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
+/// What the kernel said at the bottom of an error.
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
     let mut source = Some(error);
     while let Some(current) = source {
         if let Some(io) = current.downcast_ref::<io::Error>() {

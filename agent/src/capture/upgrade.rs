@@ -17,7 +17,7 @@ use aya::{
 };
 use weir_common::{Flow, FlowReason, HandshakeKey, Settings, map};
 
-use super::{CaptureError, PROGRAMS};
+use super::{CaptureError, PROGRAMS, inspect::cause};
 use crate::sys::bpf::{self, AttachType, private_filesystem};
 
 /// The maps that are taken over, with the sizes of their keys and values. The
@@ -61,14 +61,19 @@ impl Previous {
             return Ok(None);
         }
         for info in loaded_programs() {
-            let info = info.map_err(|error| CaptureError::Inspect(io::Error::other(error)))?;
-            let of_this_cgroup = attached
-                .iter()
-                .find(|(id, name, _)| *id == info.id() && info.name_as_str() == Some(name));
-            if let Some((_, _, attach_type)) = of_this_cgroup {
-                previous
-                    .add(*attach_type, &info)
-                    .map_err(|error| CaptureError::Inspect(io::Error::other(error)))?;
+            let added = info.and_then(|info| {
+                let of_this_cgroup = attached
+                    .iter()
+                    .find(|(id, name, _)| *id == info.id() && info.name_as_str() == Some(name));
+                of_this_cgroup.map_or(Ok(()), |(_, _, attach_type)| {
+                    previous.add(*attach_type, &info)
+                })
+            });
+            match added.map_err(|error| cause(&error)) {
+                Ok(()) => {}
+                // Somebody's program was unloaded since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(CaptureError::Inspect(error)),
             }
         }
         Ok((!previous.programs.is_empty()).then_some(previous))

@@ -151,6 +151,8 @@ pub enum Capability {
     DacOverride,
     /// To signal processes of others.
     Kill,
+    /// To give a file to another user.
+    Chown,
     /// To lock as much memory as programs take, before Linux 5.11.
     SysResource,
     /// To look at programs and maps that others have loaded.
@@ -169,6 +171,7 @@ impl Capability {
             Self::Setpcap => CapabilitySet::SETPCAP,
             Self::DacOverride => CapabilitySet::DAC_OVERRIDE,
             Self::Kill => CapabilitySet::KILL,
+            Self::Chown => CapabilitySet::CHOWN,
             Self::SysResource => CapabilitySet::SYS_RESOURCE,
             Self::SysAdmin => CapabilitySet::SYS_ADMIN,
         }
@@ -186,6 +189,7 @@ impl fmt::Display for Capability {
             Self::Setpcap => "CAP_SETPCAP",
             Self::DacOverride => "CAP_DAC_OVERRIDE",
             Self::Kill => "CAP_KILL",
+            Self::Chown => "CAP_CHOWN",
             Self::SysResource => "CAP_SYS_RESOURCE",
             Self::SysAdmin => "CAP_SYS_ADMIN",
         })

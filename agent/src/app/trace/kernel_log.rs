@@ -2,8 +2,13 @@
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     path::Path,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -11,10 +16,14 @@ use anyhow::bail;
 use nix::sys::signalfd::SignalFd;
 
 use super::{TICK, interrupted, selected, wait};
-use crate::{app::say, capture::kernel_log::KernelLogReader};
+use crate::{
+    app::say,
+    capture::{inspect, kernel_log::KernelLogReader},
+};
 
 /// Prints records until it is interrupted.
 pub(super) fn follow(only: Option<&Path>, signals: &SignalFd) -> anyhow::Result<ExitCode> {
+    let closed = Arc::new(AtomicBool::new(false));
     let mut readers = Vec::new();
     for (set, attachment) in selected(only)? {
         let place = attachment.cgroup.display().to_string();
@@ -23,21 +32,38 @@ pub(super) fn follow(only: Option<&Path>, signals: &SignalFd) -> anyhow::Result<
             continue;
         }
         say(&format!("following {place}; Ctrl-C ends"));
+        let closed = Arc::clone(&closed);
         let print = move |level: log::Level, message: String| {
-            // A closed reader shows at the next signal; records are not kept.
-            let _unread = writeln!(io::stdout(), "{level:<5}  {place}  {message}");
+            if writeln!(io::stdout(), "{level:<5}  {place}  {message}").is_err() {
+                closed.store(true, Ordering::Relaxed);
+            }
         };
-        readers.push(KernelLogReader::open(&set, Box::new(print))?);
+        let reader = KernelLogReader::open(&set, Box::new(print))?;
+        readers.push((set, attachment.cgroup, reader));
     }
     if readers.is_empty() {
         bail!("nothing is logged: attach again with `weir init --kernel-log info`");
     }
-    loop {
+    while !readers.is_empty() {
         let ending = interrupted(signals)?;
-        readers.iter_mut().for_each(KernelLogReader::read);
-        if ending {
-            return Ok(ExitCode::SUCCESS);
+        readers.iter_mut().for_each(|(.., reader)| reader.read());
+        if ending || closed.load(Ordering::Relaxed) {
+            break;
         }
-        wait(signals, &readers, Instant::now() + TICK)?;
+        let loaded = inspect::sets()?;
+        readers.retain(|(set, cgroup, _)| {
+            // Replaced programs log to a ring of their own.
+            let there = loaded.iter().any(|other| other.programs == set.programs);
+            if !there {
+                say(&format!(
+                    "these programs are gone from {}",
+                    cgroup.display()
+                ));
+            }
+            there
+        });
+        let waited: Vec<_> = readers.iter().map(|(.., reader)| reader.as_fd()).collect();
+        wait(signals, &waited, Instant::now() + TICK)?;
     }
+    Ok(ExitCode::SUCCESS)
 }
