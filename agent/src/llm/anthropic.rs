@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, code, count};
 use super::request::{RequestFacts, RequestSlot};
-use super::usage::Usage;
+use super::usage::{Usage, plus};
 
 const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
     Interest { path, want, slot }
@@ -222,14 +222,6 @@ fn compactions(raw: &[u8]) -> Option<Usage> {
         cache_write: plus(sum.cache_write, iteration.cache_creation_input_tokens),
         ..Usage::default()
     }))
-}
-
-/// Adds what is known.
-fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.saturating_add(other)),
-        (known, None) | (None, known) => known,
-    }
 }
 
 /// Usage in weir's terms, from the last value of each field.

@@ -39,12 +39,26 @@ pub(super) enum Slot {
     /// There is a choice.
     Choice,
     Usage,
+    /// A count that stands outside of any usage object.
+    Count(Tokens),
+    /// Whether this document is the last.
+    Done,
     /// Generated text.
     Text,
     /// There is an error.
     Error,
     ErrorCode,
     ErrorType,
+}
+
+/// What a count counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tokens {
+    Input,
+    Output,
+    CacheRead,
+    /// Of sound or video, not tokens.
+    Seconds,
 }
 
 /// The values of one document.
@@ -58,6 +72,7 @@ pub(super) struct Draft {
     pub(super) incomplete: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) has_choice: bool,
+    pub(super) is_done: bool,
     pub(super) counts: Option<Counts>,
     pub(super) text_bytes: u64,
     pub(super) has_error: bool,
@@ -87,6 +102,8 @@ impl Draft {
                 | Slot::Incomplete
                 | Slot::Kind
                 | Slot::Usage
+                | Slot::Count(_)
+                | Slot::Done
                 | Slot::Text
                 | Slot::ErrorCode
                 | Slot::ErrorType => {}
@@ -111,6 +128,8 @@ impl Draft {
                     Slot::Kind => (&mut self.kind, code(raw)),
                     Slot::ErrorCode => (&mut self.error_code, code(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Done => return self.is_done = raw == b"true",
+                    Slot::Count(of) => return self.count(of, raw),
                     Slot::Usage if raw == b"null" => return,
                     Slot::Usage => {
                         let counts = parse(raw);
@@ -125,6 +144,19 @@ impl Draft {
                     *field = value;
                 }
             }
+        }
+    }
+
+    fn count(&mut self, of: Tokens, raw: &[u8]) {
+        let mut usage = Usage::default();
+        match of {
+            Tokens::Input => usage.input = count(raw),
+            Tokens::Output => usage.output = count(raw),
+            Tokens::CacheRead => usage.cache_read = count(raw),
+            Tokens::Seconds => usage.seconds = seconds(raw),
+        }
+        if !usage.is_empty() {
+            self.counts.get_or_insert_default().usage.merge(&usage);
         }
     }
 
@@ -254,6 +286,14 @@ pub(super) fn count(raw: &[u8]) -> Option<u64> {
 /// An amount, exactly as it is written.
 pub(super) fn amount(raw: &[u8]) -> Option<Decimal> {
     decimal(std::str::from_utf8(raw).ok()?).filter(|amount| *amount >= Decimal::ZERO)
+}
+
+/// A duration, as a number or, as some write it, as a string.
+pub(super) fn seconds(raw: &[u8]) -> Option<Decimal> {
+    let inner = raw
+        .strip_prefix(b"\"")
+        .and_then(|raw| raw.strip_suffix(b"\""));
+    amount(inner.unwrap_or(raw))
 }
 
 fn decimal(text: &str) -> Option<Decimal> {

@@ -1,12 +1,16 @@
 //! Token counts in one shape for all providers, and how far to trust them.
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// Token counts of one exchange. `None` is unknown, which is never zero.
+/// Token counts of one exchange, and what else is billed by count. `None` is
+/// unknown, which is never zero.
 ///
 /// Invariants, where the parts are known: `cache_read + cache_write <= input`,
 /// `cache_write_5m + cache_write_30m + cache_write_1h + cache_write_12h <= cache_write`,
-/// `reasoning <= output`. A provider may violate them; readers saturate.
+/// `input_audio + input_image <= input`, `reasoning <= output`,
+/// `output_audio + output_image <= output`. A provider may violate them; readers
+/// saturate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// All prompt tokens, those read from and written to a cache included.
@@ -27,6 +31,18 @@ pub struct Usage {
     pub cache_write_12h: Option<u64>,
     /// Tokens generated as reasoning; part of `output`.
     pub reasoning: Option<u64>,
+    /// Prompt tokens that stand for sound; part of `input`.
+    pub input_audio: Option<u64>,
+    /// Prompt tokens that stand for images; part of `input`.
+    pub input_image: Option<u64>,
+    /// Tokens generated as sound; part of `output`.
+    pub output_audio: Option<u64>,
+    /// Tokens generated as images; part of `output`.
+    pub output_image: Option<u64>,
+    /// Searches that the provider made for the model, each with a price.
+    pub searches: Option<u64>,
+    /// Seconds of sound or video, where that is what is billed.
+    pub seconds: Option<Decimal>,
 }
 
 impl Usage {
@@ -43,12 +59,51 @@ impl Usage {
         self.cache_write_1h = newer.cache_write_1h.or(self.cache_write_1h);
         self.cache_write_12h = newer.cache_write_12h.or(self.cache_write_12h);
         self.reasoning = newer.reasoning.or(self.reasoning);
+        self.input_audio = newer.input_audio.or(self.input_audio);
+        self.input_image = newer.input_image.or(self.input_image);
+        self.output_audio = newer.output_audio.or(self.output_audio);
+        self.output_image = newer.output_image.or(self.output_image);
+        self.searches = newer.searches.or(self.searches);
+        self.seconds = newer.seconds.or(self.seconds);
+    }
+
+    /// The sum, field by field, of what is known.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            input: plus(self.input, other.input),
+            output: plus(self.output, other.output),
+            cache_read: plus(self.cache_read, other.cache_read),
+            cache_write: plus(self.cache_write, other.cache_write),
+            cache_write_5m: plus(self.cache_write_5m, other.cache_write_5m),
+            cache_write_30m: plus(self.cache_write_30m, other.cache_write_30m),
+            cache_write_1h: plus(self.cache_write_1h, other.cache_write_1h),
+            cache_write_12h: plus(self.cache_write_12h, other.cache_write_12h),
+            reasoning: plus(self.reasoning, other.reasoning),
+            input_audio: plus(self.input_audio, other.input_audio),
+            input_image: plus(self.input_image, other.input_image),
+            output_audio: plus(self.output_audio, other.output_audio),
+            output_image: plus(self.output_image, other.output_image),
+            searches: plus(self.searches, other.searches),
+            seconds: match (self.seconds, other.seconds) {
+                (Some(one), Some(other)) => one.checked_add(other),
+                (known, None) | (None, known) => known,
+            },
+        }
     }
 
     /// True when no count is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Adds what is known.
+pub(super) fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (known, None) | (None, known) => known,
     }
 }
 
