@@ -420,6 +420,7 @@ fn network() -> Result<Namespace> {
          route add default via 10.1.2.1 dev eth0\n\
          route add default via fd00:1::1 dev eth0\n\
          route add unreachable {NOWHERE4}/32\n\
+         route add unreachable 169.254.0.0/16\n\
          route add local {FAR4}/32 dev lo src {SECOND4}\n\
          route add local 203.0.113.0/24 dev lo src {POD4}\n\
          route add local 2001:db8::/64 dev lo src {POD6}\n"

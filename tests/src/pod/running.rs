@@ -12,6 +12,10 @@ use serde::de::DeserializeOwned;
 use crate::namespace::Namespace;
 use crate::output::{Output, eventually};
 
+/// How often the usual patience is had with a program: some make a hundred
+/// thousand connections, and some machines are emulated.
+const PATIENCES: u32 = 4;
+
 /// A program of a pod. Dropping it kills it.
 pub struct Running {
     child: Child,
@@ -93,9 +97,12 @@ impl Running {
     /// # Errors
     /// It takes too long.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        eventually("it ends", || self.has_ended().unwrap_or(true))
-            .with_context(|| format!("{self:?}"))?;
-        self.ended.context("it has ended")
+        for _patience in 0..PATIENCES {
+            if eventually("it ends", || self.has_ended().unwrap_or(true)).is_ok() {
+                return self.ended.context("it cannot be waited for");
+            }
+        }
+        bail!("it does not end: {self:?}")
     }
 
     /// Sends it a signal.

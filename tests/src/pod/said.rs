@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub fn now_us() -> u64 {
     let (seconds, nanoseconds) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
     seconds * 1_000_000 + nanoseconds / 1_000
 }
+
+/// The thin proxy's answer where it knows no destination.
+pub const NOWHERE: &str = "nowhere";
 
 /// What the thin proxy saw until it was ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,8 @@ pub struct Storm {
     pub answered: BTreeMap<String, u64>,
     /// Connections that were answered with another destination.
     pub wrong: u64,
+    /// Connections of which the proxy did not know the destination.
+    pub lost: u64,
     /// Some of those: what was asked for, and the answer.
     pub examples: Vec<(String, String)>,
     /// Connections begun and given up at once.
@@ -54,6 +60,25 @@ pub struct Storm {
     pub slowest_us: u64,
     /// Every attempt, if that was asked for.
     pub timeline: Vec<Attempt>,
+}
+
+impl Storm {
+    /// Fails unless all of `count` connections, but those that were given up, were
+    /// answered by this one, each with its own destination.
+    ///
+    /// # Errors
+    /// Says what else there was.
+    pub fn all_answered(&self, by: &str, count: u64) -> Result<()> {
+        let right = BTreeMap::from([(by.to_owned(), count - self.aborted)]);
+        ensure!(self.answered == right && self.nothing_else(), "{self:?}");
+        Ok(())
+    }
+
+    /// Whether there was no failure and no wrong answer.
+    #[must_use]
+    pub fn nothing_else(&self) -> bool {
+        self.wrong == 0 && self.lost == 0 && self.errors.is_empty()
+    }
 }
 
 /// One connection of a storm.

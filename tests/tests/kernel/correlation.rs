@@ -1,9 +1,7 @@
 //! Each connection is handed over with its own destination: under reuse of source
 //! ports, when connections fail, and when ports are scarce.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use weir_common::FlowReason;
 use weir_tests::output::eventually;
 use weir_tests::pod::place::Container;
@@ -26,16 +24,6 @@ fn connections() -> Result<u64> {
     }
 }
 
-/// All of `count` connections answered by the proxy, each with its destination.
-fn all_right(storm: &Storm, count: u64) -> Result<()> {
-    let right = BTreeMap::from([(BY_PROXY.to_owned(), count - storm.aborted)]);
-    ensure!(
-        storm.wrong == 0 && storm.errors.is_empty() && storm.answered == right,
-        "{storm:?}"
-    );
-    Ok(())
-}
-
 #[test]
 fn very_many_connections_over_few_source_ports_keep_their_destinations() -> Result<()> {
     let count = connections()?;
@@ -45,7 +33,7 @@ fn very_many_connections_over_few_source_ports_keep_their_destinations() -> Resu
     let before = pod.counters()?;
     let count_option = format!("--count={count}");
     let storm: Storm = pod.application(&["storm", &count_option, "--aborts=5", "--binds=20"])?;
-    all_right(&storm, count)?;
+    storm.all_answered(BY_PROXY, count)?;
     assert!(storm.source_ports <= FEW, "{storm:?}");
 
     pod.attached()?.no_handshakes()?;
@@ -68,7 +56,7 @@ fn with_cookies_instead_of_a_backlog_destinations_are_kept_too() -> Result<()> {
     pod.set("ipv4/tcp_syncookies", "2")?;
     let _proxy = pod.thin_proxy(&[])?;
     let storm: Storm = pod.application(&["storm", "--count=3000", "--binds=20"])?;
-    all_right(&storm, 3000)?;
+    storm.all_answered(BY_PROXY, 3000)?;
     pod.attached()?.no_handshakes()
 }
 
@@ -97,7 +85,7 @@ fn a_flood_of_handshakes_is_bounded_and_passes() -> Result<()> {
     proxy.kill()?;
     let _proxy = pod.thin_proxy(&[])?;
     let storm: Storm = pod.application(&["storm", "--count=100"])?;
-    all_right(&storm, 100)
+    storm.all_answered(BY_PROXY, 100)
 }
 
 #[test]
@@ -125,9 +113,7 @@ fn the_proxys_memory_does_not_grow_with_connections() -> Result<()> {
     let mut after = Vec::new();
     for _round in 0..3 {
         let storm: Storm = pod.application(&["storm", &count_option])?;
-        let right = BTreeMap::from([(BY_SERVER.to_owned(), count)]);
-        assert_eq!(storm.answered, right, "{storm:?}");
-        assert_eq!((storm.wrong, storm.errors.len()), (0, 0), "{storm:?}");
+        storm.all_answered(BY_SERVER, count)?;
         after.push(resident()?);
     }
     // The first round fills caches and pools.

@@ -1,11 +1,9 @@
 //! Pods side by side, and everything outside of them.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use weir_common::FlowReason;
 use weir_tests::pod::place::Container;
-use weir_tests::pod::said::{BY_PROXY, BY_SERVER, Dialled, Storm};
+use weir_tests::pod::said::{BY_PROXY, BY_SERVER, Dialled, NOWHERE, Storm};
 use weir_tests::pod::{APPLICATION_USER, Pod};
 
 /// So few that both pods use the same source ports towards the same proxy ports,
@@ -29,13 +27,7 @@ fn two_pods_with_the_same_source_ports_are_not_mixed_up() -> Result<()> {
     }
     for (pod, storm) in pods.iter().zip(storms) {
         let storm: Storm = storm.finish()?;
-        let right = BTreeMap::from([(BY_PROXY.to_owned(), COUNT)]);
-        assert_eq!(storm.answered, right, "{storm:?}");
-        assert_eq!(
-            (storm.wrong, &storm.errors),
-            (0, &BTreeMap::new()),
-            "{storm:?}"
-        );
+        storm.all_answered(BY_PROXY, COUNT)?;
         assert_eq!(pod.counters()?.of(FlowReason::Redirected), COUNT);
         pod.attached()?.no_handshakes()?;
     }
@@ -61,13 +53,7 @@ fn two_networks_of_one_pod_with_the_same_source_ports_are_not_mixed_up() -> Resu
     }
     for storm in storms {
         let storm: Storm = storm.finish()?;
-        let right = BTreeMap::from([(BY_PROXY.to_owned(), COUNT)]);
-        assert_eq!(storm.answered, right, "{storm:?}");
-        assert_eq!(
-            (storm.wrong, &storm.errors),
-            (0, &BTreeMap::new()),
-            "{storm:?}"
-        );
+        storm.all_answered(BY_PROXY, COUNT)?;
     }
     one.attached()?.no_handshakes()
 }
@@ -114,7 +100,7 @@ fn a_connection_to_the_proxys_own_port_has_no_destination() -> Result<()> {
     let to = format!("127.0.0.1:{}", pod.capture_state()?.listen_port);
     for container in [Container::Application, Container::Outside] {
         let dialled: Vec<Dialled> = pod.act(container, APPLICATION_USER, &["dial", &to])?;
-        assert_eq!(dialled[0].outcome, format!("{BY_PROXY} nowhere"));
+        assert_eq!(dialled[0].outcome, format!("{BY_PROXY} {NOWHERE}"));
     }
     let seen: weir_tests::pod::said::ThinProxy = proxy.finish()?;
     assert_eq!((seen.connections, seen.without_flow), (2, 2), "{seen:?}");

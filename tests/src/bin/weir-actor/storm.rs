@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 use weir_tests::pod::addresses::{POD4, POD6, mapped, world4, world6};
 use weir_tests::pod::ask;
-use weir_tests::pod::said::{Attempt, Storm, now_us};
+use weir_tests::pod::said::{Attempt, NOWHERE, Storm, now_us};
 
 use crate::{errors, options, say_ready, until_told};
 
@@ -74,6 +74,7 @@ pub(crate) fn run(args: Args) -> Result<Storm> {
         let (part, ports) = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         source_ports.extend(ports);
         storm.wrong += part.wrong;
+        storm.lost += part.lost;
         storm.examples.extend(part.examples);
         storm.aborted += part.aborted;
         storm.slowest_us = storm.slowest_us.max(part.slowest_us);
@@ -123,6 +124,10 @@ fn client(args: &Args, seed: u64, next: &AtomicU64, told: &AtomicBool) -> (Storm
                     Some((who, destination)) if destination == asked => {
                         *storm.answered.entry(who.to_owned()).or_default() += 1;
                         who.to_owned()
+                    }
+                    Some((_, NOWHERE)) => {
+                        storm.lost += 1;
+                        answer
                     }
                     _ => {
                         storm.wrong += 1;

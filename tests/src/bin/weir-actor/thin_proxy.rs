@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use socket2::{Domain, Socket, Type};
 use weir::sys::origin::destination;
 use weir_common::Flow;
-use weir_tests::pod::said::{BY_PROXY, ThinProxy};
+use weir_tests::pod::said::{BY_PROXY, NOWHERE, ThinProxy};
 use weir_tests::pod::{CaptureState, read_line};
 
 use crate::{errors, options, say_ready, until_told};
@@ -146,7 +146,7 @@ fn reply(mut stream: TcpStream, answer: Answer, after: After, seen: &Mutex<Seen>
     let recorded = record(&stream, seen);
     read_line(&stream)?;
     let said = match (recorded, answer) {
-        (None, _) => "nowhere".to_owned(),
+        (None, _) => NOWHERE.to_owned(),
         (Some(flow), Answer::FirstOfPort) => {
             let (peer, own) = (stream.peer_addr()?, stream.local_addr()?);
             let ports = (peer.ip(), peer.port(), own.port());
