@@ -19,7 +19,10 @@ use super::{CaptureError, inspect::Set};
 pub type Sink = Box<dyn Fn(Level, String) + Send + Sync>;
 
 /// The log of one set of programs.
-pub struct KernelLogReader(EbpfLogger<Printer>);
+pub struct KernelLogReader {
+    logger: EbpfLogger<Printer>,
+    program: u32,
+}
 
 impl KernelLogReader {
     /// Begins to read, from the oldest record that nobody has read.
@@ -31,25 +34,37 @@ impl KernelLogReader {
         // Not each of the programs logs; those that do share one ring.
         let sink = Arc::new(sink);
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for program in &set.programs {
+        // The newest first: those they replaced may not be unloaded yet.
+        for program in set.programs.iter().rev() {
             match EbpfLogger::init_from_id_with_logger(program.id, Printer(Arc::clone(&sink))) {
-                Ok(logger) => return Ok(Self(logger)),
+                Ok(logger) => {
+                    return Ok(Self {
+                        logger,
+                        program: program.id,
+                    });
+                }
                 Err(error) => failure = io::Error::other(error),
             }
         }
         Err(CaptureError::Inspect(failure))
     }
 
+    /// Whether the programs whose log it is are among these.
+    #[must_use]
+    pub fn is_of(&self, set: &Set) -> bool {
+        set.programs.iter().any(|one| one.id == self.program)
+    }
+
     /// Hands on what there is.
     pub fn read(&mut self) {
-        self.0.flush();
+        self.logger.flush();
     }
 }
 
 /// Readable while there are records.
 impl AsFd for KernelLogReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.logger.as_fd()
     }
 }
 

@@ -258,3 +258,28 @@ fn what_could_not_be_shown_is_counted() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_programs_own_log_is_read_where_it_was_asked_for() -> Result<()> {
+    let pod = Pod::captured("")?;
+    let directory = pod.place.directory().display().to_string();
+    let silent = run(&[], &["trace", "--kernel-log", "--cgroup", &directory])?;
+    let said = refusal(&silent)?;
+    assert!(said.contains("weir init --kernel-log info"), "{said}");
+    pod.init(&["--kernel-log", "info"])?;
+    let mut trace = Trace::of(&pod, &["--kernel-log"])?;
+    dial(&pod, &[TO])?;
+    let line = trace.lines.line()?;
+    let expected = format!("INFO   {directory}  connect pid ");
+    assert!(line.starts_with(&expected), "{line}");
+    assert!(line.contains("::ffff:203.0.113.9 port 443"), "{line}");
+    let wrong: String = pod.application(&["claim", &"00".repeat(16)])?;
+    assert_eq!(wrong, "EPERM");
+    trace
+        .lines
+        .wait_for("a claim with a wrong token was refused")?;
+    // Replaced programs have another ring.
+    pod.init(&[])?;
+    assert!(trace.end()?.success());
+    Ok(())
+}

@@ -39,21 +39,21 @@ pub(super) fn follow(only: Option<&Path>, signals: &SignalFd) -> anyhow::Result<
             }
         };
         let reader = KernelLogReader::open(&set, Box::new(print))?;
-        readers.push((set, attachment.cgroup, reader));
+        readers.push((attachment.cgroup, reader));
     }
     if readers.is_empty() {
         bail!("nothing is logged: attach again with `weir init --kernel-log info`");
     }
     while !readers.is_empty() {
         let ending = interrupted(signals)?;
-        readers.iter_mut().for_each(|(.., reader)| reader.read());
+        readers.iter_mut().for_each(|(_, reader)| reader.read());
         if ending || closed.load(Ordering::Relaxed) {
             break;
         }
         let loaded = inspect::sets()?;
-        readers.retain(|(set, cgroup, _)| {
-            // Replaced programs log to a ring of their own.
-            let there = loaded.iter().any(|other| other.programs == set.programs);
+        readers.retain(|(cgroup, reader)| {
+            // Those that replace them log to a ring of their own.
+            let there = loaded.iter().any(|set| reader.is_of(set));
             if !there {
                 say(&format!(
                     "these programs are gone from {}",
@@ -62,7 +62,7 @@ pub(super) fn follow(only: Option<&Path>, signals: &SignalFd) -> anyhow::Result<
             }
             there
         });
-        let waited: Vec<_> = readers.iter().map(|(.., reader)| reader.as_fd()).collect();
+        let waited: Vec<_> = readers.iter().map(|(_, reader)| reader.as_fd()).collect();
         wait(signals, &waited, Instant::now() + TICK)?;
     }
     Ok(ExitCode::SUCCESS)
