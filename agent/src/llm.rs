@@ -13,19 +13,27 @@
 //! [`protobuf`] for documents); [`invariant`] says what holds of them all.
 
 mod anthropic;
+mod bedrock_chunk;
+mod bedrock_converse;
+mod bedrock_invoke;
 pub mod catalogue;
 pub mod classify;
+mod cohere;
 pub mod decode;
 pub mod eventstream;
 mod format;
+mod gemini;
+mod gemini_interactions;
 pub mod grpc;
 pub mod headers;
 pub mod inspect;
 pub mod invariant;
 pub mod json;
 pub mod json_array;
+mod kserve;
 pub mod ndjson;
 pub mod observation;
+mod ollama;
 mod openai_chat;
 mod openai_responses;
 mod openai_usage;
@@ -34,4 +42,6 @@ mod reading;
 mod request;
 pub mod sse;
 pub mod stream_usage;
+mod tgi;
 pub mod usage;
+mod xai_grpc;

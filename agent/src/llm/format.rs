@@ -8,11 +8,22 @@
 )]
 
 use super::classify::Api;
+use super::headers::Headers;
 use super::json::{Interest, JsonError};
-use super::reading::{Counts, Draft, Reading, Slot};
+use super::reading::{Counts, Draft, Reading, Slot, coded, named};
 use super::request::{RequestFacts, RequestSlot};
 use super::usage::{Usage, estimate};
-use super::{anthropic, openai_chat, openai_responses, openai_usage};
+use super::{
+    anthropic, bedrock_converse, bedrock_invoke, cohere, gemini, gemini_interactions, kserve,
+    ollama, protobuf, tgi, xai_grpc,
+};
+use super::{openai_chat, openai_responses, openai_usage};
+
+/// What is read of the messages of a gRPC call: the request's and the response's.
+pub(super) type Messages = (
+    &'static [protobuf::Interest<RequestSlot>],
+    &'static [protobuf::Interest<Slot>],
+);
 
 /// A wire format of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +31,19 @@ pub(super) enum Format {
     OpenAiChat,
     OpenAiResponses,
     Anthropic,
+    Gemini,
+    GeminiCloudCode,
+    GeminiPredict,
+    GeminiInteractions,
+    BedrockConverse,
+    /// Any model's own, told apart by names.
+    BedrockInvoke,
+    Cohere,
+    Ollama,
+    Tgi,
+    Kserve,
+    KserveGrpc,
+    XAiGrpc,
 }
 
 impl Format {
@@ -29,6 +53,27 @@ impl Format {
             Api::OpenAiChat => Some(Self::OpenAiChat),
             Api::OpenAiResponses | Api::OpenAiResponsesFetch => Some(Self::OpenAiResponses),
             Api::AnthropicMessages | Api::AnthropicCountTokens => Some(Self::Anthropic),
+            Api::GeminiGenerate | Api::GeminiCountTokens | Api::GeminiEmbed => Some(Self::Gemini),
+            Api::GeminiCloudCode => Some(Self::GeminiCloudCode),
+            Api::GeminiPredict => Some(Self::GeminiPredict),
+            Api::GeminiInteractions | Api::GeminiInteractionsFetch => {
+                Some(Self::GeminiInteractions)
+            }
+            Api::BedrockConverse => Some(Self::BedrockConverse),
+            Api::BedrockInvoke | Api::SageMakerInvoke | Api::VertexRawPredict => {
+                Some(Self::BedrockInvoke)
+            }
+            Api::CohereChat
+            | Api::CohereChatV1
+            | Api::CohereGenerate
+            | Api::CohereEmbed
+            | Api::CohereRerank
+            | Api::CohereOther => Some(Self::Cohere),
+            Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => Some(Self::Ollama),
+            Api::TgiGenerate => Some(Self::Tgi),
+            Api::KserveInfer | Api::KserveGenerate => Some(Self::Kserve),
+            Api::KserveGrpc => Some(Self::KserveGrpc),
+            Api::XAiGrpc => Some(Self::XAiGrpc),
             // Recorded, not read.
             Api::OpenAiCompletions
             | Api::OpenAiResponsesSocket
@@ -61,37 +106,12 @@ impl Format {
             | Api::AnthropicBatches
             | Api::AnthropicBatchResults
             | Api::AnthropicSessionEvents
-            | Api::BedrockConverse
-            | Api::BedrockInvoke
             | Api::BedrockInvokeBidirectional
             | Api::BedrockCountTokens
             | Api::BedrockAsyncInvoke
             | Api::BedrockGuardrail
-            | Api::SageMakerInvoke
-            | Api::GeminiGenerate
-            | Api::GeminiCloudCode
-            | Api::GeminiCountTokens
-            | Api::GeminiEmbed
-            | Api::GeminiPredict
             | Api::GeminiBatch
-            | Api::GeminiInteractions
-            | Api::GeminiInteractionsFetch
             | Api::GeminiLive
-            | Api::VertexRawPredict
-            | Api::CohereChat
-            | Api::CohereChatV1
-            | Api::CohereGenerate
-            | Api::CohereEmbed
-            | Api::CohereRerank
-            | Api::CohereOther
-            | Api::OllamaChat
-            | Api::OllamaGenerate
-            | Api::OllamaEmbed
-            | Api::TgiGenerate
-            | Api::KserveInfer
-            | Api::KserveGenerate
-            | Api::KserveGrpc
-            | Api::XAiGrpc
             | Api::XAiGrpcOther
             | Api::Mcp
             | Api::A2a
@@ -106,6 +126,16 @@ impl Format {
             Self::OpenAiChat => openai_chat::REQUEST,
             Self::OpenAiResponses => openai_responses::REQUEST,
             Self::Anthropic => anthropic::REQUEST,
+            Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => gemini::REQUEST,
+            Self::GeminiInteractions => gemini_interactions::REQUEST,
+            Self::BedrockConverse => bedrock_converse::REQUEST,
+            Self::BedrockInvoke => bedrock_invoke::REQUEST,
+            Self::Cohere => cohere::REQUEST,
+            Self::Ollama => ollama::REQUEST,
+            Self::Tgi => tgi::REQUEST,
+            Self::Kserve => kserve::REQUEST,
+            // These are no JSON: see `messages`.
+            Self::KserveGrpc | Self::XAiGrpc => &[],
         }
     }
 
@@ -117,6 +147,63 @@ impl Format {
             (Self::OpenAiResponses, false) => openai_responses::BODY,
             (Self::Anthropic, true) => anthropic::EVENT,
             (Self::Anthropic, false) => anthropic::BODY,
+            (Self::Gemini, _) => gemini::RESPONSE,
+            (Self::GeminiCloudCode, _) => gemini::CLOUD_CODE,
+            (Self::GeminiPredict, _) => gemini::PREDICT,
+            (Self::GeminiInteractions, true) => gemini_interactions::EVENT,
+            (Self::GeminiInteractions, false) => gemini_interactions::BODY,
+            (Self::BedrockConverse, true) => bedrock_converse::EVENT,
+            (Self::BedrockConverse, false) => bedrock_converse::BODY,
+            (Self::BedrockInvoke, _) => bedrock_invoke::RESPONSE,
+            (Self::Cohere, true) => cohere::EVENT,
+            (Self::Cohere, false) => cohere::BODY,
+            (Self::Ollama, _) => ollama::RESPONSE,
+            (Self::Tgi, true) => tgi::EVENT,
+            (Self::Tgi, false) => tgi::BODY,
+            (Self::Kserve, _) => kserve::RESPONSE,
+            (Self::KserveGrpc | Self::XAiGrpc, _) => &[],
+        }
+    }
+
+    /// What is read of a request and of a response that are protobuf messages.
+    pub(super) fn messages(self, is_stream: bool) -> Option<Messages> {
+        match (self, is_stream) {
+            (Self::KserveGrpc, true) => Some((kserve::GRPC_REQUEST, kserve::GRPC_EVENT)),
+            (Self::KserveGrpc, false) => Some((kserve::GRPC_REQUEST, kserve::GRPC_BODY)),
+            (Self::XAiGrpc, true) => Some((xai_grpc::REQUEST, xai_grpc::CHUNK)),
+            (Self::XAiGrpc, false) => Some((xai_grpc::REQUEST, xai_grpc::BODY)),
+            _ => None,
+        }
+    }
+
+    /// Whether a JSON array is a stream of documents.
+    pub(super) fn writes_arrays(self) -> bool {
+        matches!(self, Self::Gemini | Self::GeminiCloudCode)
+    }
+
+    /// Whether the payload of a message of an event stream wraps the document.
+    pub(super) fn wraps_payloads(self) -> bool {
+        self == Self::BedrockInvoke
+    }
+
+    /// Whether an object that may be one of many documents is the only one.
+    pub(super) fn writes_lines(self) -> bool {
+        self == Self::Ollama
+    }
+
+    /// What of a response is known from its head, if it is of use.
+    pub(super) fn read_head(self, headers: &Headers, reading: &mut Reading) {
+        let tokens = |name| headers.get(name).and_then(|value| value.parse().ok());
+        if matches!(self, Self::BedrockConverse | Self::BedrockInvoke) {
+            reading.id = headers.get("x-amzn-requestid").and_then(named);
+            let error = headers.get("x-amzn-errortype");
+            reading.error = error.and_then(|error| coded(error.split(':').next()?));
+            reading.head_usage.input = tokens("x-amzn-bedrock-input-token-count");
+            reading.head_usage.output = tokens("x-amzn-bedrock-output-token-count");
+        }
+        if self == Self::Tgi {
+            reading.head_usage.input = tokens("x-prompt-tokens");
+            reading.head_usage.output = tokens("x-generated-tokens");
         }
     }
 
@@ -125,6 +212,15 @@ impl Format {
         match self {
             Self::OpenAiChat | Self::OpenAiResponses => openai_usage::parse,
             Self::Anthropic => anthropic::parse,
+            Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => gemini::parse,
+            Self::GeminiInteractions => gemini_interactions::parse,
+            Self::BedrockConverse => bedrock_converse::parse,
+            Self::BedrockInvoke => bedrock_invoke::parse,
+            Self::Cohere => cohere::parse,
+            // None has one: what they count stands alone.
+            Self::Ollama | Self::Tgi | Self::Kserve | Self::KserveGrpc | Self::XAiGrpc => {
+                |_| Counts::default()
+            }
         }
     }
 
@@ -134,6 +230,17 @@ impl Format {
             Self::OpenAiChat => openai_chat::commit_event(draft, reading),
             Self::OpenAiResponses => openai_responses::commit_event(draft, reading),
             Self::Anthropic => anthropic::commit_event(draft, reading),
+            Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => {
+                gemini::commit(draft, reading);
+            }
+            Self::GeminiInteractions => gemini_interactions::commit_event(draft, reading),
+            Self::BedrockConverse => bedrock_converse::commit_event(draft, reading),
+            Self::BedrockInvoke => bedrock_invoke::commit_event(draft, reading),
+            Self::Cohere => cohere::commit_event(draft, reading),
+            Self::Ollama => ollama::commit_event(draft, reading),
+            Self::Tgi => tgi::commit_event(draft, reading),
+            Self::Kserve | Self::KserveGrpc => reading.commit(draft),
+            Self::XAiGrpc => xai_grpc::commit_message(draft, reading),
         }
     }
 
@@ -146,7 +253,19 @@ impl Format {
     ) {
         match self {
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
-            Self::OpenAiChat | Self::Anthropic => reading.commit(draft),
+            Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
+            Self::OpenAiChat
+            | Self::Anthropic
+            | Self::GeminiPredict
+            | Self::GeminiInteractions
+            | Self::BedrockConverse
+            | Self::BedrockInvoke
+            | Self::Cohere
+            | Self::Ollama
+            | Self::Tgi
+            | Self::Kserve
+            | Self::KserveGrpc
+            | Self::XAiGrpc => reading.commit(draft),
         }
         // In a body that was cut, another usage object could have followed; and
         // before any text it could have become an error.
@@ -158,10 +277,26 @@ impl Format {
 
     /// What the provider stated, in weir's terms.
     pub(super) fn totals(self, reading: &Reading, facts: &RequestFacts) -> Usage {
-        match self {
+        let stated = match self {
             Self::OpenAiChat | Self::OpenAiResponses => reading.counts.usage,
             Self::Anthropic => anthropic::totals(&reading.counts, facts),
-        }
+            Self::Gemini | Self::GeminiCloudCode | Self::GeminiInteractions => {
+                gemini::totals(&reading.counts)
+            }
+            Self::BedrockConverse => bedrock_converse::totals(&reading.counts, facts),
+            Self::BedrockInvoke => bedrock_invoke::totals(&reading.counts, facts),
+            Self::XAiGrpc => xai_grpc::totals(&reading.counts),
+            Self::GeminiPredict
+            | Self::Cohere
+            | Self::Ollama
+            | Self::Tgi
+            | Self::Kserve
+            | Self::KserveGrpc => reading.counts.usage,
+        };
+        // What the head says fills only what the body does not.
+        let mut usage = reading.head_usage;
+        usage.merge(&stated);
+        usage
     }
 
     /// What was generated, from the last count stated and the text seen. No text
@@ -171,8 +306,8 @@ impl Format {
         match (self, stated) {
             (_, None) => of_text,
             // The first count is provisional, and not a count of anything.
-            (Self::Anthropic, Some(_)) => stated.max(of_text),
-            (Self::OpenAiChat | Self::OpenAiResponses, Some(count)) => {
+            (Self::Anthropic | Self::BedrockInvoke, Some(_)) => stated.max(of_text),
+            (_, Some(count)) => {
                 Some(count.saturating_add(estimate(reading.text_bytes_since_usage)))
             }
         }

@@ -166,6 +166,34 @@ impl Reader {
     }
 }
 
+/// The name of an error by the value of `grpc-status`; none for success.
+#[must_use]
+pub fn status_name(status: &str) -> Option<&'static str> {
+    const NAMES: [&str; 16] = [
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    match status.parse::<usize>() {
+        Ok(0) => None,
+        Ok(number) => Some(NAMES.get(number.saturating_sub(1)).unwrap_or(&"UNKNOWN")),
+        Err(_) => Some("UNKNOWN"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -15,11 +15,14 @@ const REQUEST: &[&str] = &[
     "a2a-version",
     "content-encoding",
     "content-type",
+    "grpc-encoding",
     "inference-header-content-length",
     "mcp-method",
     "mcp-name",
     "mcp-protocol-version",
     "mcp-session-id",
+    "traceparent",
+    "tracestate",
     "upgrade",
 ];
 
@@ -74,6 +77,15 @@ impl Headers {
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// How many of the first bytes of the body are its document. Tensors follow
+    /// it where KServe's binary extension is used.
+    #[must_use]
+    pub fn document_len(&self) -> u64 {
+        self.get("inference-header-content-length")
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(u64::MAX)
     }
 
     /// Whether the list in a field has a member of that name.

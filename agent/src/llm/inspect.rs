@@ -20,6 +20,7 @@ mod settle;
 
 use super::classify::{Api, Counting, Target};
 use super::decode::Decoder;
+use super::grpc::GrpcError;
 use super::headers::Headers;
 use super::json::JsonError;
 use super::observation::{Ending, Observation, Problem};
@@ -64,7 +65,13 @@ impl Inspector {
 
     /// Reads the final head of the response.
     pub fn response_head(&mut self, status: u16, headers: &Headers) {
-        let response = Response::new(self.api, status, headers, &mut self.problems);
+        let response = Response::new(
+            self.api,
+            self.request.facts.stream,
+            status,
+            headers,
+            &mut self.problems,
+        );
         self.response = Some(response);
     }
 
@@ -72,6 +79,13 @@ impl Inspector {
     pub fn response_body(&mut self, wire_bytes: &[u8]) {
         if let Some(response) = &mut self.response {
             response.push(wire_bytes, &mut self.problems);
+        }
+    }
+
+    /// Reads the trailers that follow the response body.
+    pub fn response_trailers(&mut self, headers: &Headers) {
+        if let Some(response) = &mut self.response {
+            response.trailers(headers);
         }
     }
 
@@ -156,6 +170,13 @@ impl Problems {
             JsonError::Malformed => self.note(Problem::BadJson),
             JsonError::TooDeep => self.note(Problem::TooDeep),
         }
+    }
+
+    fn note_grpc(&mut self, error: GrpcError) {
+        self.note(match error {
+            GrpcError::Coding(error) => error.into(),
+            GrpcError::Flag | GrpcError::CodingCut => Problem::BadFraming,
+        });
     }
 
     /// A decoder, unless the coding is one that is not known.

@@ -62,6 +62,8 @@ pub enum Problem {
     DecompressionRatio,
     /// A document or an event is not JSON.
     BadJson,
+    /// The body is not in the framing that its content type names.
+    BadFraming,
     /// A document is nested deeper than the bound.
     TooDeep,
     /// A value of interest is longer than the bound on captured values.
@@ -82,6 +84,7 @@ impl Problem {
             Self::BodyTooLarge => "body_too_large",
             Self::DecompressionRatio => "decompression_ratio",
             Self::BadJson => "bad_json",
+            Self::BadFraming => "bad_framing",
             Self::TooDeep => "too_deep",
             Self::ValueTooLarge => "value_too_large",
             Self::Truncated => "truncated",

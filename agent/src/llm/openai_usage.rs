@@ -13,7 +13,7 @@
 use rust_decimal::Decimal;
 
 use super::json::{Found, Interest, Path, Want, scan};
-use super::reading::{Counts, amount, code, count};
+use super::reading::{Counts, amount, code, count, seconds};
 use super::usage::Usage;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,12 @@ enum Slot {
     CacheWrite30m,
     CacheWrite12h,
     Reasoning,
+    InputAudio,
+    InputImage,
+    OutputAudio,
+    OutputImage,
+    Searches,
+    Seconds,
     ServiceTier,
     Cost,
     /// In units of 1e-10 USD.
@@ -84,6 +90,29 @@ const TABLE: &[Interest<Slot>] = &[
         &["output_tokens_details", "reasoning_tokens"],
         Slot::Reasoning,
     ),
+    scalar(&["prompt_tokens_details", "audio_tokens"], Slot::InputAudio),
+    scalar(&["prompt_tokens_details", "image_tokens"], Slot::InputImage),
+    scalar(
+        &["completion_tokens_details", "audio_tokens"],
+        Slot::OutputAudio,
+    ),
+    scalar(&["input_tokens_details", "audio_tokens"], Slot::InputAudio),
+    scalar(&["input_tokens_details", "image_tokens"], Slot::InputImage),
+    scalar(
+        &["output_tokens_details", "audio_tokens"],
+        Slot::OutputAudio,
+    ),
+    scalar(
+        &["output_tokens_details", "image_tokens"],
+        Slot::OutputImage,
+    ),
+    // Audio and realtime, in the singular.
+    scalar(&["input_token_details", "cached_tokens"], Slot::CacheRead),
+    scalar(&["input_token_details", "audio_tokens"], Slot::InputAudio),
+    scalar(&["input_token_details", "image_tokens"], Slot::InputImage),
+    scalar(&["output_token_details", "audio_tokens"], Slot::OutputAudio),
+    // Transcriptions that are billed by their length.
+    scalar(&["seconds"], Slot::Seconds),
     // DeepSeek.
     scalar(&["prompt_cache_hit_tokens"], Slot::CacheRead),
     // vLLM.
@@ -104,6 +133,7 @@ const TABLE: &[Interest<Slot>] = &[
     ),
     // Mistral.
     scalar(&["service_tier"], Slot::ServiceTier),
+    scalar(&["prompt_audio_seconds"], Slot::Seconds),
     // OpenRouter.
     scalar(&["cost"], Slot::Cost),
     scalar(&["is_byok"], Slot::OwnKey),
@@ -113,12 +143,31 @@ const TABLE: &[Interest<Slot>] = &[
     ),
     // Perplexity.
     scalar(&["cost", "total_cost"], Slot::Cost),
+    scalar(&["num_search_queries"], Slot::Searches),
     // xAI.
     scalar(&["cost_in_usd_ticks"], Slot::CostTicks),
 ];
 
 /// Reads a usage object; anything else has no counts in it.
 pub(super) fn parse(raw: &[u8]) -> Counts {
+    read(raw).0
+}
+
+/// Reads the usage object of a call that generates nothing: some state its
+/// total only.
+pub(super) fn parse_input(raw: &[u8]) -> Counts {
+    let (mut counts, total) = read(raw);
+    if counts.usage.output.is_none() && counts.usage.input.is_none() {
+        counts.usage.input = total;
+    }
+    if counts.usage.input == total {
+        counts.usage.output = counts.usage.output.or(total.and(Some(0)));
+    }
+    counts
+}
+
+/// The counts, and the total beside them.
+fn read(raw: &[u8]) -> (Counts, Option<u64>) {
     let mut usage = Usage::default();
     let (mut total, mut service_tier) = (None, None);
     let (mut cost, mut upstream_cost, mut is_own_key) = (None, None, false);
@@ -136,6 +185,12 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             Slot::CacheWrite30m => &mut usage.cache_write_30m,
             Slot::CacheWrite12h => &mut usage.cache_write_12h,
             Slot::Reasoning => &mut usage.reasoning,
+            Slot::InputAudio => &mut usage.input_audio,
+            Slot::InputImage => &mut usage.input_image,
+            Slot::OutputAudio => &mut usage.output_audio,
+            Slot::OutputImage => &mut usage.output_image,
+            Slot::Searches => &mut usage.searches,
+            Slot::Seconds => return usage.seconds = seconds(raw).or(usage.seconds),
             Slot::ServiceTier => return service_tier = code(raw),
             Slot::Cost => return cost = amount(raw).or(cost),
             Slot::CostTicks => {
@@ -154,17 +209,18 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             .zip(upstream_cost)
             .and_then(|(fee, upstream)| fee.checked_add(upstream));
     }
-    Counts {
+    let counts = Counts {
         usage,
         service_tier,
         stated_cost: cost,
         ..Counts::default()
-    }
+    };
+    (counts, total)
 }
 
 /// xAI counts reasoning beside the completion. Its total gives it away; where
 /// there is none, or it does not fit, nothing is added.
-fn fold_reasoning(usage: &mut Usage, total: Option<u64>) {
+pub(super) fn fold_reasoning(usage: &mut Usage, total: Option<u64>) {
     if let (Some(input), Some(output), Some(reasoning), Some(total)) =
         (usage.input, usage.output, usage.reasoning, total)
         && reasoning > 0

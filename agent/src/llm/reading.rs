@@ -16,6 +16,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::json::Found;
 use super::usage::Usage;
+use super::{bedrock_invoke, eventstream, protobuf};
 
 /// Longest name or identifier kept, in bytes.
 const LABEL_LEN_MAX: usize = 200;
@@ -39,8 +40,14 @@ pub(super) enum Slot {
     /// There is a choice.
     Choice,
     Usage,
+    /// What another model used for this response, stated apart.
+    Beside,
     /// A count that stands outside of any usage object.
     Count(Tokens),
+    /// A count of which each in the document is a part.
+    Sum(Tokens),
+    /// Counts of the host, which count where the model states none.
+    Fallback,
     /// Whether this document is the last.
     Done,
     /// Generated text.
@@ -57,8 +64,15 @@ pub(super) enum Tokens {
     Input,
     Output,
     CacheRead,
+    Reasoning,
+    /// What the provider says it all comes to.
+    Total,
     /// Of sound or video, not tokens.
     Seconds,
+    /// Made by the provider, not tokens.
+    Searches,
+    /// Units of 1e-10 USD, not tokens.
+    CostTicks,
 }
 
 /// The values of one document.
@@ -73,6 +87,8 @@ pub(super) struct Draft {
     pub(super) kind: Option<String>,
     pub(super) has_choice: bool,
     pub(super) is_done: bool,
+    /// Why generation ended, where that is a number.
+    pub(super) finish_number: Option<u64>,
     pub(super) counts: Option<Counts>,
     pub(super) text_bytes: u64,
     pub(super) has_error: bool,
@@ -94,6 +110,7 @@ impl Draft {
             Found::Mark { slot } => match slot {
                 Slot::Choice => self.has_choice = true,
                 Slot::Error => self.has_error = true,
+                Slot::Done => self.is_done = true,
                 Slot::Id
                 | Slot::Model
                 | Slot::ServiceTier
@@ -102,8 +119,10 @@ impl Draft {
                 | Slot::Incomplete
                 | Slot::Kind
                 | Slot::Usage
+                | Slot::Beside
                 | Slot::Count(_)
-                | Slot::Done
+                | Slot::Sum(_)
+                | Slot::Fallback
                 | Slot::Text
                 | Slot::ErrorCode
                 | Slot::ErrorType => {}
@@ -130,7 +149,24 @@ impl Draft {
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
                     Slot::Done => return self.is_done = raw == b"true",
                     Slot::Count(of) => return self.count(of, raw),
-                    Slot::Usage if raw == b"null" => return,
+                    Slot::Sum(of) => return self.sum(of, raw),
+                    Slot::Fallback => {
+                        let usage = bedrock_invoke::parse_metrics(raw);
+                        if !usage.is_empty() {
+                            self.counts.get_or_insert_default().fallback = Some(usage);
+                        }
+                        return;
+                    }
+                    Slot::Usage | Slot::Beside if raw == b"null" => return,
+                    Slot::Beside => {
+                        let beside = parse(raw).usage;
+                        if !beside.is_empty() {
+                            let counts = self.counts.get_or_insert_default();
+                            counts.beside = Some(beside);
+                            counts.has_other_models |= beside.has_tokens();
+                        }
+                        return;
+                    }
                     Slot::Usage => {
                         let counts = parse(raw);
                         if !counts.is_empty() {
@@ -148,15 +184,61 @@ impl Draft {
     }
 
     fn count(&mut self, of: Tokens, raw: &[u8]) {
-        let mut usage = Usage::default();
-        match of {
-            Tokens::Input => usage.input = count(raw),
-            Tokens::Output => usage.output = count(raw),
-            Tokens::CacheRead => usage.cache_read = count(raw),
-            Tokens::Seconds => usage.seconds = seconds(raw),
+        let mut newer = Counts::of(of, count(raw));
+        if of == Tokens::Seconds {
+            // Which may have a fraction.
+            newer.usage.seconds = seconds(raw);
         }
-        if !usage.is_empty() {
-            self.counts.get_or_insert_default().usage.merge(&usage);
+        if !newer.is_empty() {
+            self.counts.get_or_insert_default().merge(newer);
+        }
+    }
+
+    fn sum(&mut self, of: Tokens, raw: &[u8]) {
+        let newer = Counts::of(of, count(raw));
+        let known = self.counts.get_or_insert_default();
+        known.usage = known.usage.plus(&newer.usage);
+    }
+
+    /// Takes the headers of a message of an event stream: its name, or that of
+    /// an error.
+    pub(super) fn take_message(&mut self, headers: &eventstream::Headers) {
+        let name = |name: &Option<String>| name.as_deref().and_then(coded);
+        self.kind = name(&headers.event_type);
+        self.has_error = headers.message_type != eventstream::MessageType::Event;
+        self.error_code = name(&headers.exception_type).or(name(&headers.error_code));
+    }
+
+    /// Takes a field of a protobuf message.
+    pub(super) fn take_field(&mut self, found: protobuf::Found<'_, Slot>) {
+        match found {
+            protobuf::Found::Length {
+                slot: Slot::Error,
+                bytes,
+            } => self.has_error |= bytes > 0,
+            protobuf::Found::Length { bytes, .. } => {
+                self.text_bytes = self.text_bytes.saturating_add(bytes);
+            }
+            protobuf::Found::Number {
+                slot: Slot::Count(of),
+                value,
+            } => {
+                // A negative number is no count.
+                let count = Some(value).filter(|value| i64::try_from(*value).is_ok());
+                self.counts
+                    .get_or_insert_default()
+                    .merge(Counts::of(of, count));
+            }
+            protobuf::Found::Number { value, .. } => self.finish_number = Some(value),
+            protobuf::Found::Bytes { slot, raw } => {
+                let text = std::str::from_utf8(raw).ok().and_then(named);
+                let field = if slot == Slot::Model {
+                    &mut self.model
+                } else {
+                    &mut self.id
+                };
+                *field = text.or(field.take());
+            }
         }
     }
 
@@ -173,8 +255,16 @@ impl Draft {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) usage: Usage,
+    /// What the provider says it all comes to.
+    pub(super) total: Option<u64>,
+    /// Prompt tokens of tools, beside the input.
+    pub(super) tool_input: Option<u64>,
+    /// What the host counts, where the model says nothing.
+    pub(super) fallback: Option<Usage>,
     /// Spent beside what `usage` says, and to be added to it.
     pub(super) beside: Option<Usage>,
+    /// Part of it is another model's, at a price of its own.
+    pub(super) has_other_models: bool,
     pub(super) service_tier: Option<String>,
     pub(super) speed: Option<String>,
     pub(super) inference_geo: Option<String>,
@@ -185,7 +275,11 @@ impl Counts {
     /// Field by field, where `newer` knows something.
     fn merge(&mut self, newer: Self) {
         self.usage.merge(&newer.usage);
+        self.total = newer.total.or(self.total);
+        self.tool_input = newer.tool_input.or(self.tool_input);
+        self.fallback = newer.fallback.or(self.fallback);
         self.beside = newer.beside.or(self.beside);
+        self.has_other_models |= newer.has_other_models;
         self.service_tier = newer.service_tier.or(self.service_tier.take());
         self.speed = newer.speed.or(self.speed.take());
         self.inference_geo = newer.inference_geo.or(self.inference_geo.take());
@@ -194,6 +288,31 @@ impl Counts {
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// All that was used, where what stands beside the usage is not in it.
+    pub(super) fn sum(&self) -> Usage {
+        self.beside
+            .map_or(self.usage, |beside| self.usage.plus(&beside))
+    }
+
+    /// One count.
+    fn of(tokens: Tokens, count: Option<u64>) -> Self {
+        let mut counts = Self::default();
+        match tokens {
+            Tokens::Input => counts.usage.input = count,
+            Tokens::Output => counts.usage.output = count,
+            Tokens::CacheRead => counts.usage.cache_read = count,
+            Tokens::Reasoning => counts.usage.reasoning = count,
+            Tokens::Searches => counts.usage.searches = count,
+            Tokens::Total => counts.total = count,
+            Tokens::Seconds => counts.usage.seconds = count.map(Decimal::from),
+            Tokens::CostTicks => {
+                let ticks = count.map(Decimal::from);
+                counts.stated_cost = ticks.and_then(|ticks| ticks.checked_mul(Decimal::new(1, 10)));
+            }
+        }
+        counts
     }
 }
 
@@ -205,6 +324,8 @@ pub(super) struct Reading {
     pub(super) service_tier: Option<String>,
     pub(super) finish_reason: Option<String>,
     pub(super) counts: Counts,
+    /// What the head of the response counts.
+    pub(super) head_usage: Usage,
     pub(super) error: Option<String>,
     /// Documents that were whole, or of which the body ended within.
     pub(super) documents: u64,
@@ -257,17 +378,25 @@ fn is_encoding_of(raw: &[u8], text: Option<&str>) -> bool {
 
 /// A name or identifier: a string without control characters, cut to its bound.
 pub(super) fn label(raw: &[u8]) -> Option<String> {
-    let mut text = string(raw)?;
-    text.truncate(text.floor_char_boundary(LABEL_LEN_MAX));
-    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
+    named(&string(raw)?)
+}
+
+/// The same of text that is not encoded.
+pub(super) fn named(text: &str) -> Option<String> {
+    let text = text.get(..text.floor_char_boundary(LABEL_LEN_MAX))?;
+    (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// A word out of a list that a provider keeps. Anything that could be prose is
 /// not one.
 pub(super) fn code(raw: &[u8]) -> Option<String> {
-    let text = string(raw)?;
+    coded(&string(raw)?)
+}
+
+/// The same of text that is not encoded.
+pub(super) fn coded(text: &str) -> Option<String> {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
-    ((1..=CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_code)).then_some(text)
+    ((1..=CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_code)).then(|| text.to_owned())
 }
 
 /// A count: a whole number, which some write as `3.0` or `"3"`.

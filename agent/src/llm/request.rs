@@ -8,7 +8,8 @@
 )]
 
 use super::json::Found;
-use super::reading::label;
+use super::protobuf;
+use super::reading::{label, named};
 use super::usage::estimate;
 
 /// Where a value of a request belongs.
@@ -16,6 +17,8 @@ use super::usage::estimate;
 pub(super) enum RequestSlot {
     Model,
     Stream,
+    /// How speech is to be streamed; `sse` is a stream of events.
+    StreamFormat,
     /// Text that becomes prompt tokens.
     Text,
     /// A reference to a prompt that the provider has kept.
@@ -44,6 +47,7 @@ impl RequestFacts {
             Found::Value { slot, raw, .. } => match slot {
                 RequestSlot::Model => self.model = label(raw).or(self.model.take()),
                 RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
+                RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
                 RequestSlot::CacheLifetime => {
                     let hour = raw == b"\"1h\"";
                     self.caches_for_an_hour = Some(self.caches_for_an_hour.unwrap_or(true) && hour);
@@ -54,6 +58,34 @@ impl RequestFacts {
                 self.text_bytes = self.text_bytes.saturating_add(bytes);
             }
             Found::Mark { .. } => self.is_stateful = true,
+        }
+    }
+
+    /// Takes the name of a model as it stands in a form.
+    pub(super) fn take_model(&mut self, value: &[u8]) {
+        let quoted = std::str::from_utf8(value)
+            .ok()
+            .and_then(|name| serde_json::to_vec(name).ok());
+        self.model = quoted
+            .and_then(|quoted| label(&quoted))
+            .or(self.model.take());
+    }
+
+    /// Takes a field of a protobuf message.
+    pub(super) fn take_field(&mut self, found: protobuf::Found<'_, RequestSlot>) {
+        match found {
+            protobuf::Found::Bytes { raw, .. } => {
+                let model = std::str::from_utf8(raw).ok().and_then(named);
+                self.model = model.or(self.model.take());
+            }
+            protobuf::Found::Length {
+                slot: RequestSlot::Stateful,
+                bytes,
+            } => self.is_stateful |= bytes > 0,
+            protobuf::Found::Length { bytes, .. } => {
+                self.text_bytes = self.text_bytes.saturating_add(bytes);
+            }
+            protobuf::Found::Number { .. } => {}
         }
     }
 

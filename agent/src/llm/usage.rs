@@ -92,6 +92,15 @@ impl Usage {
         }
     }
 
+    /// Whether any token was used, as far as is known.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        [self.input, self.output]
+            .into_iter()
+            .flatten()
+            .any(|count| count > 0)
+    }
+
     /// True when no count is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

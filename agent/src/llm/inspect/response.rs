@@ -9,6 +9,7 @@
 )]
 
 use super::Problems;
+use super::request::leading;
 use crate::llm::classify::Api;
 use crate::llm::decode::Decoder;
 use crate::llm::format::Format;
@@ -16,7 +17,7 @@ use crate::llm::headers::Headers;
 use crate::llm::json::Scanner;
 use crate::llm::observation::Problem;
 use crate::llm::reading::{Draft, Reading, Slot};
-use crate::llm::sse;
+use crate::llm::{bedrock_chunk, eventstream, grpc, json_array, ndjson, protobuf, sse};
 
 /// The data of the event that ends a stream of chat chunks. Decoders of the
 /// SDKs look at its beginning only.
@@ -27,12 +28,27 @@ const SENTINEL: &[u8] = b"[DONE]";
 pub(super) enum Framing {
     /// The content type does not say; the first byte will.
     Undecided,
-    /// The body is one document.
-    Json,
+    /// The body is one document, in so many of the first bytes.
+    Json { left: u64 },
     /// The body is a stream of events with a document each.
     Sse {
         reader: sse::Reader,
         sentinel_matched: usize,
+    },
+    /// A document a line.
+    Lines(ndjson::Reader),
+    /// The elements of an array, a document each.
+    Array(json_array::Reader),
+    /// AWS' messages, with a document each, or with one that is wrapped.
+    EventStream {
+        reader: eventstream::Reader,
+        unwrap: Option<Box<bedrock_chunk::Unwrapper>>,
+    },
+    /// Protobuf messages.
+    Grpc {
+        reader: Box<grpc::Reader>,
+        scanner: protobuf::Scanner<Slot>,
+        is_stream: bool,
     },
     /// Something else.
     Opaque,
@@ -46,20 +62,47 @@ impl Framing {
         }
     }
 
-    fn of_media_type(media_type: &str) -> Self {
-        if media_type == "text/event-stream" {
-            Self::sse()
-        } else if media_type == "application/json" || media_type.ends_with("+json") {
-            Self::Json
-        } else {
-            Self::Undecided
+    fn json(headers: &Headers) -> Self {
+        Self::Json {
+            left: headers.document_len(),
+        }
+    }
+
+    fn of_head(format: Option<Format>, is_stream: bool, headers: &Headers) -> Self {
+        let media_type = headers.media_type().unwrap_or_default();
+        match media_type.as_str() {
+            "text/event-stream" => Self::sse(),
+            "application/x-ndjson" | "application/stream+json" => {
+                Self::Lines(ndjson::Reader::default())
+            }
+            "application/vnd.amazon.eventstream" => Self::EventStream {
+                reader: eventstream::Reader::default(),
+                unwrap: format
+                    .is_some_and(Format::wraps_payloads)
+                    .then(Box::default),
+            },
+            "application/json" if format.is_some_and(Format::writes_arrays) => Self::Undecided,
+            "application/json" => Self::json(headers),
+            _ if media_type.ends_with("+json") || headers.document_len() < u64::MAX => {
+                Self::json(headers)
+            }
+            _ => match format.and_then(|format| format.messages(is_stream)) {
+                Some((_, table)) if media_type.starts_with("application/grpc") => Self::Grpc {
+                    reader: Box::new(grpc::Reader::new(headers.get("grpc-encoding"))),
+                    scanner: protobuf::Scanner::new(table),
+                    is_stream,
+                },
+                Some(_) | None => Self::Undecided,
+            },
         }
     }
 
     /// Some servers send JSON or events under another type, or under none.
-    fn of_first_byte(byte: u8) -> Self {
+    fn of_first_byte(format: Format, byte: u8) -> Self {
         match byte {
-            b'{' | b'[' => Self::Json,
+            b'[' if format.writes_arrays() => Self::Array(json_array::Reader::default()),
+            b'{' if format.writes_lines() => Self::Lines(ndjson::Reader::default()),
+            b'{' | b'[' => Self::Json { left: u64::MAX },
             b':' | b'd' | b'e' | b'i' | b'r' => Self::sse(),
             _ => Self::Opaque,
         }
@@ -68,8 +111,11 @@ impl Framing {
     pub(super) fn is_stream(&self) -> Option<bool> {
         match self {
             Self::Undecided => None,
-            Self::Json | Self::Opaque => Some(false),
-            Self::Sse { .. } => Some(true),
+            Self::Json { .. } | Self::Opaque => Some(false),
+            Self::Sse { .. } | Self::Lines(_) | Self::Array(_) | Self::EventStream { .. } => {
+                Some(true)
+            }
+            Self::Grpc { is_stream, .. } => Some(*is_stream),
         }
     }
 }
@@ -89,9 +135,19 @@ pub(super) struct Response {
 }
 
 impl Response {
-    pub(super) fn new(api: Api, status: u16, headers: &Headers, problems: &mut Problems) -> Self {
+    pub(super) fn new(
+        api: Api,
+        is_stream: Option<bool>,
+        status: u16,
+        headers: &Headers,
+        problems: &mut Problems,
+    ) -> Self {
         let format = Format::of(api);
-        let framing = Framing::of_media_type(&headers.media_type().unwrap_or_default());
+        let framing = Framing::of_head(format, is_stream == Some(true), headers);
+        let mut reading = Reading::default();
+        if let Some(format) = format {
+            format.read_head(headers, &mut reading);
+        }
         Self {
             is_success: (200..300).contains(&status),
             format,
@@ -101,7 +157,7 @@ impl Response {
             })),
             framing,
             draft: Draft::default(),
-            reading: Reading::default(),
+            reading,
             has_content: false,
         }
     }
@@ -120,13 +176,13 @@ impl Response {
     /// Reads decoded bytes.
     fn read(&mut self, format: Format, bytes: &[u8], problems: &mut Problems) {
         let mut bytes = bytes;
-        if matches!(self.framing, Framing::Undecided | Framing::Json) && !self.has_content {
+        if matches!(self.framing, Framing::Undecided | Framing::Json { .. }) && !self.has_content {
             // Blank lines before a document are a way to keep a connection alive.
             bytes = bytes.trim_ascii_start();
         }
         let Some(first) = bytes.first() else { return };
         if matches!(self.framing, Framing::Undecided) {
-            self.framing = Framing::of_first_byte(*first);
+            self.framing = Framing::of_first_byte(format, *first);
             self.scanner = Scanner::new(format.table(self.framing.is_stream() == Some(true)));
             if matches!(self.framing, Framing::Opaque) && self.is_success {
                 problems.note(Problem::BadJson);
@@ -143,9 +199,11 @@ impl Response {
         let parse = format.parse_usage();
         match framing {
             Framing::Undecided | Framing::Opaque => *has_content = true,
-            Framing::Json => {
+            Framing::Json { left } => {
                 *has_content = true;
-                scanner.push(bytes, |found| draft.take(found, reading, parse));
+                scanner.push(leading(bytes, left), |found| {
+                    draft.take(found, reading, parse)
+                });
             }
             Framing::Sse {
                 reader,
@@ -157,19 +215,110 @@ impl Response {
                     scanner.push(data, |found| draft.take(found, reading, parse));
                 }
                 sse::Piece::End => {
-                    let draft = std::mem::take(draft);
                     if *sentinel_matched == SENTINEL.len() {
+                        *draft = Draft::default();
+                        scanner.reset();
                         reading.has_ended = true;
                     } else {
-                        match scanner.end() {
-                            Ok(_) => format.commit_event(draft, reading),
-                            Err(error) => problems.note_json(error),
-                        }
+                        commit(format, scanner, draft, reading, problems);
                     }
                     *sentinel_matched = 0;
-                    scanner.reset();
                 }
             }),
+            Framing::Lines(reader) => reader.push(bytes, |piece| match piece {
+                sse::Piece::Data(data) => {
+                    *has_content = true;
+                    scanner.push(data, |found| draft.take(found, reading, parse));
+                }
+                sse::Piece::End => commit(format, scanner, draft, reading, problems),
+            }),
+            Framing::Array(reader) => {
+                reader.push(bytes, |piece| match piece {
+                    sse::Piece::Data(data) => {
+                        *has_content = true;
+                        scanner.push(data, |found| draft.take(found, reading, parse));
+                    }
+                    sse::Piece::End => commit(format, scanner, draft, reading, problems),
+                });
+                reading.has_ended = reader.has_ended();
+                if reader.is_broken() {
+                    problems.note(Problem::BadJson);
+                }
+            }
+            Framing::EventStream { reader, unwrap } => {
+                let pushed = reader.push(bytes, |piece| match (piece, &mut *unwrap) {
+                    (eventstream::Piece::Begin(headers), _) => draft.take_message(headers),
+                    (eventstream::Piece::Payload(data), Some(unwrap)) => {
+                        *has_content |= !data.is_empty();
+                        unwrap.push(data);
+                    }
+                    (eventstream::Piece::Payload(data), None) => {
+                        *has_content |= !data.is_empty();
+                        scanner.push(data, |found| draft.take(found, reading, parse));
+                    }
+                    (eventstream::Piece::End, unwrap) => {
+                        if let Some(unwrap) = unwrap {
+                            match unwrap.end() {
+                                Ok(document) => scanner
+                                    .push(&document, |found| draft.take(found, reading, parse)),
+                                Err(problem) => problems.note(problem),
+                            }
+                        }
+                        if draft.has_error {
+                            // What an exception carries is a sentence.
+                            reading.commit(std::mem::take(draft));
+                            scanner.reset();
+                        } else {
+                            commit(format, scanner, draft, reading, problems);
+                        }
+                    }
+                });
+                if pushed.is_err() {
+                    problems.note(Problem::BadFraming);
+                    *framing = Framing::Opaque;
+                }
+            }
+            Framing::Grpc {
+                reader,
+                scanner,
+                is_stream,
+            } => {
+                let pushed = reader.push(bytes, |piece| match piece {
+                    sse::Piece::Data(data) => {
+                        *has_content |= !data.is_empty();
+                        scanner.push(data, |found| draft.take_field(found));
+                    }
+                    sse::Piece::End => {
+                        let draft = std::mem::take(draft);
+                        match scanner.end() {
+                            Ok(()) => {
+                                format.commit_event(draft, reading);
+                                reading.has_ended |= !*is_stream;
+                            }
+                            Err(_) => problems.note(Problem::BadFraming),
+                        }
+                        if scanner.has_met_oversized() {
+                            problems.note(Problem::ValueTooLarge);
+                        }
+                        scanner.reset();
+                    }
+                });
+                if let Err(error) = pushed {
+                    problems.note_grpc(error);
+                    *framing = Framing::Opaque;
+                }
+            }
+        }
+    }
+
+    /// Reads the trailers that follow the body.
+    pub(super) fn trailers(&mut self, headers: &Headers) {
+        let Some(status) = headers.get("grpc-status") else {
+            return;
+        };
+        match grpc::status_name(status) {
+            None => self.reading.has_ended = true,
+            Some(name) => self.reading.error = Some(name.to_owned()),
         }
     }
 
@@ -189,7 +338,7 @@ impl Response {
         let draft = std::mem::take(&mut self.draft);
         match &self.framing {
             Framing::Undecided | Framing::Opaque => {}
-            Framing::Json => {
+            Framing::Json { .. } => {
                 let whole = self.scanner.end().map(|_| ());
                 if let Err(error) = whole {
                     problems.note_json(error);
@@ -212,8 +361,46 @@ impl Response {
                 }
             }
             Framing::Sse { .. } => {}
+            // The last line need not be terminated. An element of an array is,
+            // by its bracket.
+            Framing::Lines(reader) if reader.is_within_line() => match self.scanner.end() {
+                Ok(_) => format.commit_event(draft, &mut self.reading),
+                Err(error) => problems.note_json(error),
+            },
+            Framing::Lines(_) => {}
+            Framing::Array(reader) => {
+                if !reader.has_ended() && !reader.is_broken() {
+                    problems.note(Problem::Truncated);
+                }
+            }
+            Framing::EventStream { reader, .. } => {
+                if reader.is_within_message() {
+                    problems.note(Problem::Truncated);
+                }
+            }
+            Framing::Grpc { reader, .. } => {
+                if reader.is_within_message() {
+                    problems.note(Problem::Truncated);
+                }
+            }
         }
     }
+}
+
+/// Takes the document that was read, if it was one.
+fn commit(
+    format: Format,
+    scanner: &mut Scanner<Slot>,
+    draft: &mut Draft,
+    reading: &mut Reading,
+    problems: &mut Problems,
+) {
+    let draft = std::mem::take(draft);
+    match scanner.end() {
+        Ok(_) => format.commit_event(draft, reading),
+        Err(error) => problems.note_json(error),
+    }
+    scanner.reset();
 }
 
 /// Goes on comparing with `pattern`, of which `matched` bytes did match. Once
