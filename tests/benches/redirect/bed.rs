@@ -2,6 +2,7 @@
 //! whatever redirects.
 
 use std::fmt;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -55,11 +56,15 @@ impl fmt::Display for Way {
         out.pad(match self {
             Self::Direct => "direct",
             Self::Weir => "weir",
-            Self::IptablesNft => "ipt-nft",
-            Self::IptablesLegacy => "ipt-legacy",
+            Self::IptablesNft => "iptables-nft",
+            Self::IptablesLegacy => "iptables-legacy",
         })
     }
 }
+
+/// How much of the kernel's table of connections may be in use. Once it is full
+/// packets are dropped, and something else is measured than what rules cost.
+const TRACKED_MAX_PERCENT: u64 = 80;
 
 /// Namespaces, cgroups and what redirects; all of it goes with the value.
 pub(crate) struct Bed {
@@ -141,6 +146,32 @@ impl Bed {
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
+        Ok(())
+    }
+
+    /// Whether connections were measured, and not a kernel that ran out of room to
+    /// track them.
+    ///
+    /// # Errors
+    /// It is near its limit.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.way.is_iptables() {
+            return Ok(());
+        }
+        // Which network a file of /proc/sys/net is about follows the thread.
+        let [tracked, room] = self.pod.namespace.inside(|| {
+            ["count", "max"].map(|name| {
+                let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+                let text = fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
+                Ok::<u64, anyhow::Error>(text.trim().parse()?)
+            })
+        })?;
+        let (tracked, room) = (tracked?, room?);
+        ensure!(
+            tracked * 100 <= room * TRACKED_MAX_PERCENT,
+            "{tracked} connections are tracked, and there is room for {room}: \
+             raise net.netfilter.nf_conntrack_max"
+        );
         Ok(())
     }
 

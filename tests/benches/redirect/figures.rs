@@ -73,27 +73,29 @@ impl Rounds {
     }
 }
 
-/// The middle of some figures and how far they lie apart.
+/// The middle of some ratios and how far they lie apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
+    /// A quarter of them is less.
+    pub(crate) lower: f64,
     pub(crate) median: f64,
+    /// A quarter of them is more.
+    pub(crate) upper: f64,
     pub(crate) most: f64,
 }
 
 impl Spread {
     fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_unstable_by(f64::total_cmp);
-        let middle = figures.len() / 2;
-        let upper = *figures.get(middle)?;
-        let median = if figures.len().is_multiple_of(2) {
-            f64::midpoint(*figures.get(middle.checked_sub(1)?)?, upper)
-        } else {
-            upper
-        };
+        let last = figures.len().checked_sub(1)?;
+        // Of an even number, the mean of the two in the middle.
+        let (below, above) = (last / 2, last.div_ceil(2));
         Some(Self {
             least: *figures.first()?,
-            median,
+            lower: *figures.get(last / 4)?,
+            median: f64::midpoint(*figures.get(below)?, *figures.get(above)?),
+            upper: *figures.get(last - last / 4)?,
             most: *figures.last()?,
         })
     }

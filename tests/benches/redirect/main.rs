@@ -115,6 +115,10 @@ fn compare(json: Option<PathBuf>) -> Result<()> {
                 done.with_context(|| format!("cannot measure {}", turn.way))?;
             }
         }
+        for bed in &beds {
+            let checked = bed.check();
+            checked.with_context(|| format!("cannot measure {}", bed.way()))?;
+        }
         for turn in turns {
             let (way, figures) = (turn.way, turn.finish()?);
             if round >= WARM_UP {
@@ -176,12 +180,12 @@ fn machine(beds: &[Bed], load_before: f64, processor: usize) -> Result<String> {
             .filter(|it| it.starts_with("processor"))
             .count(),
     );
-    for version in beds.iter().filter_map(Bed::version) {
-        said.push_str(&format!("; {version}"));
-    }
+    let versions: Vec<&str> = beds.iter().filter_map(Bed::version).collect();
     said.push_str(&format!(
-        "\nload average {load_before:.2} before and {:.2} after, this benchmark included; \
-         IPv4\neverything on processor {processor}; {ROUNDS} rounds after {WARM_UP} to warm up",
+        "\n{}; IPv4\n\
+         load average {load_before:.2} before and {:.2} after, this benchmark included\n\
+         everything on processor {processor}; {ROUNDS} rounds after {WARM_UP} to warm up",
+        versions.join(", "),
         load()?
     ));
     Ok(said)

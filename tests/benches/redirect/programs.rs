@@ -81,6 +81,10 @@ impl fmt::Display for Costs {
         )?;
         let mut sum = 0.0;
         for (name, (runs, time)) in &self.connections {
+            if *runs == 0 {
+                // Of the other family, or of datagrams.
+                continue;
+            }
             let requests = self.exchanges.get(name).map_or(0, |(runs, _)| *runs);
             let per_connection = per(*time, CONNECTIONS.total());
             sum += per_connection;

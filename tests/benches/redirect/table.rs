@@ -43,27 +43,38 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [direct, weir, nft, legacy] = Way::ALL;
         writeln!(
             out,
-            "{:<18}{direct:>8}{weir:>8}{nft:>8}{legacy:>11}  {:<19} {:<19}{:>6}",
-            "", "weir/ipt-nft", "weir/ipt-legacy", "weir/direct"
+            "{:<34}{:>12}      {:<38}{:>8}\n\
+             {:<18}{:>8}{:>8}{:>8}{:>8}  {:<19}{:<19}{:>8}",
+            "",
+            "iptables",
+            "weir / iptables",
+            "weir /",
+            "",
+            "direct",
+            "weir",
+            "nft",
+            "legacy",
+            "nft",
+            "legacy",
+            "direct"
         )?;
         for row in &self.0 {
             write!(out, "{:<18}", row.measure)?;
-            for (median, width) in row.medians.iter().zip([8, 8, 8, 11]) {
+            for median in row.medians {
                 match median {
-                    Some(median) if *median >= 1000.0 => write!(out, "{median:>width$.0}")?,
-                    Some(median) => write!(out, "{median:>width$.1}")?,
-                    None => write!(out, "{:>width$}", "-")?,
+                    Some(median) if median >= 1000.0 => write!(out, "{median:>8.0}")?,
+                    Some(median) => write!(out, "{median:>8.1}")?,
+                    None => write!(out, "{:>8}", "-")?,
                 }
             }
             write!(out, "  ")?;
             for against in row.against {
                 let shown = against.map_or("-".to_owned(), |it| it.to_string());
-                write!(out, "{shown:<19} ")?;
+                write!(out, "{shown:<19}")?;
             }
-            writeln!(out, "{:>6.2}", row.over_direct)?;
+            writeln!(out, "{:>8.2}", row.over_direct)?;
         }
         writeln!(
             out,
@@ -82,32 +93,48 @@ impl fmt::Display for Table {
 impl Table {
     /// One way of iptables in words.
     fn verdict(&self, out: &mut fmt::Formatter<'_>, index: usize, way: Way) -> fmt::Result {
-        let mut faster = 0;
-        let mut slower = Vec::new();
+        let (mut better, mut alike, mut worse) = (0, Vec::new(), Vec::new());
         for row in &self.0 {
             let Some(ratio) = row.against.get(index).copied().flatten() else {
                 return Ok(());
             };
-            let median = match row.measure.better() {
-                Better::Less => ratio.median,
-                Better::More => ratio.median.recip(),
-            };
-            if median > 1.0 {
-                slower.push(format!("{} ({ratio})", row.measure));
-            } else {
-                faster += 1;
+            let says = format!("{} {ratio}", row.measure);
+            match judge(&ratio, row.measure.better()) {
+                Judgement::Better => better += 1,
+                Judgement::Alike => alike.push(says),
+                Judgement::Worse => worse.push(says),
             }
         }
-        write!(
+        writeln!(
             out,
-            "weir beside {way}: not slower on {faster} of {} measures",
-            self.0.len()
+            "weir beside {way}: better on {better} of {} measures, worse on {}",
+            self.0.len(),
+            worse.len()
         )?;
-        if slower.is_empty() {
-            writeln!(out)
-        } else {
-            writeln!(out, "; slower: {}", slower.join(", "))
+        for (what, measures) in [("worse", worse), ("undecided", alike)] {
+            for measure in measures {
+                writeln!(out, "  {what}: {measure}")?;
+            }
         }
+        Ok(())
+    }
+}
+
+/// What the rounds say of weir.
+enum Judgement {
+    Better,
+    /// They do not agree.
+    Alike,
+    Worse,
+}
+
+/// By three quarters of the rounds: what fewer say may be chance.
+fn judge(ratio: &Spread, better: Better) -> Judgement {
+    let (below, above) = (ratio.upper < 1.0, ratio.lower > 1.0);
+    match (better, below, above) {
+        (Better::Less, true, _) | (Better::More, _, true) => Judgement::Better,
+        (Better::Less, _, true) | (Better::More, true, _) => Judgement::Worse,
+        (Better::Less | Better::More, false, false) => Judgement::Alike,
     }
 }
 
