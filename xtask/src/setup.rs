@@ -76,7 +76,7 @@ const IP: Tool = Tool {
 };
 const NAMESPACES: Tool = Tool {
     name: "nsenter with setpriv",
-    why: "processes in the hosts of the tests and the demo",
+    why: "processes in the hosts of the tests and the demo, which end with them",
     packages: &["util-linux", "mount"],
     works: || {
         ["nsenter", "setpriv", "unshare", "mount"]
@@ -187,7 +187,7 @@ impl Purpose {
             NPM,
         ];
         const VM: &[Tool] = &[
-            C_COMPILER, IP, EMULATOR, BUSYBOX, CPIO, STRIP, UNPACKERS, KEYRING,
+            C_COMPILER, IP, NAMESPACES, EMULATOR, BUSYBOX, CPIO, STRIP, UNPACKERS, KEYRING,
         ];
         match self {
             Self::Build | Self::Check => BUILD,

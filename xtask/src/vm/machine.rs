@@ -82,7 +82,9 @@ impl Machine<'_> {
     pub(crate) fn run(&self, mut heard: impl FnMut(&str)) -> Result<End> {
         let mut log = File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
-        let mut qemu = self.workspace.command(QEMU);
+        let mut qemu = self.workspace.command("setpriv");
+        // setpriv becomes the emulator, which then ends when xtask does, for whatever reason.
+        qemu.args(["--pdeathsig", "KILL", "--", QEMU]);
         qemu.args(self.arguments());
         let mut child = qemu
             .stdin(Stdio::null())
