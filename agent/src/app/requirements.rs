@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn memory_is_asked_for_only_where_it_is_bounded() {
         let bounded = |kernel| {
-            Task::Attach
+            Task::Attach { proxy_uid: 0 }
                 .needed(kernel)
                 .contains(&Capability::SysResource)
         };
