@@ -41,8 +41,8 @@ use store::{Freshness, Kernel, MODULES, Origin};
 /// The test target that runs in the machines.
 const SUITE: &str = "kernel";
 /// Connections of the tests that make many. Software emulation is ten to thirty times slower than
-/// the processor; this many still use each source port about a hundred times.
-const EMULATED_CONNECTIONS: u32 = 2_000;
+/// the processor; this many still use each of the 24 source ports forty times.
+const EMULATED_CONNECTIONS: u32 = 1_000;
 /// A test says nothing while it runs; the longest takes a minute under software emulation.
 const BOUNDS: Bounds = Bounds {
     silence_max: Duration::from_secs(5 * 60),
