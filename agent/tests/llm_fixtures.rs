@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weir::llm::catalogue::Provider;
 use weir::llm::classify::{ROWS, Row, Target, classify};
+use weir::llm::counted::Counted;
 use weir::llm::headers::Headers;
 use weir::llm::inspect::Inspector;
-use weir::llm::observation::{Ending, Observation};
+use weir::llm::observation::{Claim, Ending, Observation};
 use weir::llm::stream_usage::{Ask, UsageFilter, ask};
 use weir::llm::usage::{Provenance, Usage};
 
@@ -44,6 +45,9 @@ struct Meta {
     /// Of the response.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Behind its body.
+    #[serde(default)]
+    trailers: BTreeMap<String, String>,
 }
 
 impl Meta {
@@ -84,6 +88,8 @@ struct Expected {
     provenance: Provenance,
     provider_error: Option<String>,
     stated_cost: Option<Decimal>,
+    #[serde(default)]
+    has_other_models: bool,
 }
 
 impl From<Expected> for Observation {
@@ -101,6 +107,8 @@ impl From<Expected> for Observation {
             provenance: expected.provenance,
             provider_error: expected.provider_error,
             stated_cost: expected.stated_cost,
+            claim: Claim::Sole,
+            has_other_models: expected.has_other_models,
             problems: Vec::new(),
         }
     }
@@ -139,7 +147,9 @@ fn load() -> Vec<Fixture> {
             let is_cut = name.contains("cut");
             Fixture {
                 target: meta.target(),
-                request: optional("request.json").expect("a request"),
+                request: optional("request.json")
+                    .or_else(|| optional("request.body"))
+                    .expect("a request"),
                 request_asked: optional("request.asked.json"),
                 response: response.expect("a response"),
                 response_unasked: optional("response.unasked.sse"),
@@ -198,7 +208,16 @@ impl Fixture {
         for piece in show.response {
             inspector.response_body(piece);
         }
-        inspector.finish(show.ending)
+        if show.ending == Ending::Complete && !self.meta.trailers.is_empty() {
+            inspector.response_trailers(&Headers::of_response(|name| {
+                self.meta.trailers.get(name).cloned()
+            }));
+        }
+        let mut seen = inspector.finish(show.ending);
+        // As if nothing had been seen before.
+        Counted::default().settle("", &mut seen);
+        seen.claim = Claim::Sole;
+        seen
     }
 
     /// What must hold of an exchange that was cut anywhere: nothing that is
@@ -250,7 +269,10 @@ fn every_row_of_the_classifier_has_an_exchange() {
         .filter(|(index, _)| !shown.contains(index))
         .map(|(_, row)| describe(row))
         .collect();
-    assert_eq!(missing, pending);
+    let unlisted: Vec<_> = missing.difference(&pending).collect();
+    assert!(unlisted.is_empty(), "without an exchange: {unlisted:#?}");
+    let shown: Vec<_> = pending.difference(&missing).collect();
+    assert!(shown.is_empty(), "no longer pending: {shown:#?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use serde::Deserialize;
 
 use super::json::{EACH, Found, Interest, Path, Want, scan};
-use super::reading::{Counts, Draft, Reading, Slot, code, count};
+use super::reading::{Counts, Draft, Reading, Slot, code, count, named};
 use super::request::{RequestFacts, RequestSlot};
 use super::usage::{Usage, plus};
 
@@ -118,6 +118,54 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
     reading.has_ended |= is_stop;
 }
 
+/// What is read of a line of a batch's results.
+pub(super) const RESULT: &[Interest<Slot>] = &[
+    response(&["result", "type"], Want::Scalar, Slot::FinishReason),
+    response(&["result", "message", "model"], Want::Scalar, Slot::Model),
+    response(&["result", "message", "usage"], Want::Value, Slot::Usage),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// Takes a line, whose usage stands beside that of the others.
+pub(super) fn commit_result(draft: Draft, reading: &mut Reading) {
+    add(draft, reading);
+}
+
+/// What is read of an event of a session.
+pub(super) const SESSION_EVENT: &[Interest<Slot>] = &[
+    response(&["type"], Want::Scalar, Slot::Kind),
+    response(&["model"], Want::Scalar, Slot::Model),
+    response(&["model_usage"], Want::Value, Slot::Usage),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// Takes an event of a session. Each model call states its own usage when it
+/// ends; the snapshots of the session repeat their sum.
+pub(super) fn commit_session_event(mut draft: Draft, reading: &mut Reading) {
+    match draft.kind.take().as_deref() {
+        Some("span.model_request_end") => {}
+        Some("session.status_idle" | "session.status_terminated") => {
+            draft.counts = None;
+            draft.finish_reason = Some("idle".to_owned());
+        }
+        _ => draft.counts = None,
+    }
+    add(draft, reading);
+}
+
+fn add(mut draft: Draft, reading: &mut Reading) {
+    let counts = draft.counts.take();
+    let is_another =
+        matches!((&draft.model, &reading.model), (Some(one), Some(other)) if one != other);
+    reading.commit(draft);
+    if let Some(counts) = counts {
+        reading.counts.add(counts);
+        reading.counts.has_other_models |= is_another;
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UsageSlot {
     Input,
@@ -131,6 +179,7 @@ enum UsageSlot {
     Speed,
     Geo,
     Iterations,
+    Searches,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -157,6 +206,10 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(
         &["output_tokens_details", "thinking_tokens"],
         UsageSlot::Thinking,
+    ),
+    usage(
+        &["server_tool_use", "web_search_requests"],
+        UsageSlot::Searches,
     ),
     usage(&["service_tier"], UsageSlot::ServiceTier),
     usage(&["speed"], UsageSlot::Speed),
@@ -188,7 +241,8 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::ServiceTier => return counts.service_tier = code(raw),
             UsageSlot::Speed => return counts.speed = code(raw),
             UsageSlot::Geo => return counts.inference_geo = code(raw),
-            UsageSlot::Iterations => return counts.beside = compactions(raw),
+            UsageSlot::Searches => &mut counts.usage.searches,
+            UsageSlot::Iterations => return take_iterations(raw, &mut counts),
         };
         *field = count(raw).or(*field);
     });
@@ -200,39 +254,60 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
 struct Iteration {
     #[serde(rename = "type")]
     kind: String,
+    model: Option<String>,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    cache_creation: Option<Lifetimes>,
 }
 
-/// What compactions used: the only iterations known not to be in the totals.
-/// Whether those of an advisor are is not documented; they are left out.
-fn compactions(raw: &[u8]) -> Option<Usage> {
-    let iterations: Vec<Iteration> = serde_json::from_slice(raw).ok()?;
-    let mut compactions = iterations
-        .iter()
-        .filter(|iteration| iteration.kind == "compaction")
-        .peekable();
-    compactions.peek()?;
-    Some(compactions.fold(Usage::default(), |sum, iteration| Usage {
-        input: plus(sum.input, iteration.input_tokens),
-        output: plus(sum.output, iteration.output_tokens),
-        cache_read: plus(sum.cache_read, iteration.cache_read_input_tokens),
-        cache_write: plus(sum.cache_write, iteration.cache_creation_input_tokens),
-        ..Usage::default()
-    }))
+#[derive(Deserialize)]
+struct Lifetimes {
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
+}
+
+impl Iteration {
+    fn usage(&self) -> Usage {
+        let lifetime =
+            |of: fn(&Lifetimes) -> Option<u64>| self.cache_creation.as_ref().and_then(of);
+        Usage {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            cache_read: self.cache_read_input_tokens,
+            cache_write: self.cache_creation_input_tokens,
+            cache_write_5m: lifetime(|lifetimes| lifetimes.ephemeral_5m_input_tokens),
+            cache_write_1h: lifetime(|lifetimes| lifetimes.ephemeral_1h_input_tokens),
+            ..Usage::default()
+        }
+    }
+}
+
+/// Takes what the totals leave out: compactions, by the SDK's own words, and the
+/// turns of an advisor, a model of its own price; and the model that answered in
+/// the place of the one asked for.
+fn take_iterations(raw: &[u8], counts: &mut Counts) {
+    let Ok(iterations) = serde_json::from_slice::<Vec<Iteration>>(raw) else {
+        return;
+    };
+    let mut beside = None;
+    for iteration in iterations {
+        match iteration.kind.as_str() {
+            "fallback_message" => counts.answered_by = iteration.model.as_deref().and_then(named),
+            "compaction" | "advisor_message" => {
+                counts.has_other_models |= iteration.kind == "advisor_message";
+                beside = Some(beside.unwrap_or(Usage::default()).plus(&iteration.usage()));
+            }
+            _ => {}
+        }
+    }
+    counts.beside = beside;
 }
 
 /// Usage in weir's terms, from the last value of each field.
 pub(super) fn totals(counts: &Counts, facts: &RequestFacts) -> Usage {
-    let mut usage = counts.usage;
-    if let Some(beside) = counts.beside {
-        usage.input = plus(usage.input, beside.input);
-        usage.output = plus(usage.output, beside.output);
-        usage.cache_read = plus(usage.cache_read, beside.cache_read);
-        usage.cache_write = plus(usage.cache_write, beside.cache_write);
-    }
+    let mut usage = counts.sum();
     let split = plus(usage.cache_write_5m, usage.cache_write_1h).unwrap_or(0);
     usage.cache_write = usage.cache_write.or((split > 0).then_some(split));
     // The split is in the first event only, the total may grow after it.

@@ -24,8 +24,8 @@ use pattern::{Captured, Path, decoded};
 use super::catalogue::Provider;
 use super::headers::Headers;
 
-/// Longest model name taken from a path, in bytes: an ARN fits.
-const MODEL_LEN_MAX: usize = 200;
+/// Longest name taken from a path, in bytes: an ARN fits.
+const NAME_LEN_MAX: usize = 200;
 
 /// What a request addresses, as far as its head says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Target {
     /// The model, deployment or endpoint that the path names. What the body
     /// names, if anything, comes first.
     pub model: Option<String>,
+    /// What the path identifies, where the body does not.
+    pub id: Option<String>,
     /// Whether the answer is a stream, where the path says so.
     pub stream: Option<bool>,
     /// The index in [`ROWS`] of the row that matched.
@@ -46,6 +48,7 @@ impl From<Api> for Target {
         Self {
             api,
             model: None,
+            id: None,
             stream: None,
             row: None,
         }
@@ -81,6 +84,7 @@ pub fn classify(
     Target {
         api: row.api,
         model: model(row.api, captured, query),
+        id: captured.id.and_then(name),
         stream: row.stream,
         row: Some(index),
     }
@@ -92,9 +96,13 @@ fn model(api: Api, captured: Captured<'_>, query: &str) -> Option<String> {
         let named = member(query, "model").or_else(|| member(query, "deployment"));
         named.filter(|_| api == Api::OpenAiRealtime)
     };
-    let raw = captured.model.or_else(in_query)?;
+    captured.model.or_else(in_query).and_then(name)
+}
+
+/// A name or identifier as it stands in a path.
+fn name(raw: &str) -> Option<String> {
     let mut name = decoded(raw)?;
-    name.truncate(name.floor_char_boundary(MODEL_LEN_MAX));
+    name.truncate(name.floor_char_boundary(NAME_LEN_MAX));
     (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
 }
 

@@ -149,6 +149,7 @@ enum UsageSlot {
     Input,
     Output,
     Cached,
+    Searches,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -165,6 +166,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["tokens", "input_tokens"], UsageSlot::Input),
     usage(&["tokens", "output_tokens"], UsageSlot::Output),
     usage(&["cached_tokens"], UsageSlot::Cached),
+    usage(&["billed_units", "search_units"], UsageSlot::Searches),
 ];
 
 /// Reads a usage object, or the `meta` in its place.
@@ -181,6 +183,7 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::Input => &mut usage.input,
             UsageSlot::Output => &mut usage.output,
             UsageSlot::Cached => &mut usage.cache_read,
+            UsageSlot::Searches => &mut usage.searches,
         };
         *field = count(raw).or(*field);
     });

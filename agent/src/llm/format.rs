@@ -10,6 +10,7 @@
 use super::classify::Api;
 use super::headers::Headers;
 use super::json::{Interest, JsonError};
+use super::multipart::Field;
 use super::reading::{Counts, Draft, Reading, Slot, coded, named};
 use super::request::{RequestFacts, RequestSlot};
 use super::usage::{Usage, estimate};
@@ -17,7 +18,9 @@ use super::{
     anthropic, bedrock_converse, bedrock_invoke, cohere, gemini, gemini_interactions, kserve,
     ollama, protobuf, tgi, xai_grpc,
 };
-use super::{openai_chat, openai_responses, openai_usage};
+use super::{
+    llama_cpp, mistral, openai_chat, openai_job, openai_responses, openai_task, openai_usage,
+};
 
 /// What is read of the messages of a gRPC call: the request's and the response's.
 pub(super) type Messages = (
@@ -30,14 +33,26 @@ pub(super) type Messages = (
 pub(super) enum Format {
     OpenAiChat,
     OpenAiResponses,
+    /// Everything beside conversations.
+    OpenAiTask,
+    /// Batches and runs.
+    OpenAiJob,
+    MistralConversations,
+    LlamaCpp,
     Anthropic,
+    /// Results of a batch, a line each.
+    AnthropicResults,
+    /// Events of an agent's session.
+    AnthropicSession,
     Gemini,
     GeminiCloudCode,
     GeminiPredict,
     GeminiInteractions,
     BedrockConverse,
-    /// Any model's own, told apart by names.
+    /// Any model's own, told apart by names, as Bedrock carries it.
     BedrockInvoke,
+    /// The same as it is.
+    AnyModel,
     Cohere,
     Ollama,
     Tgi,
@@ -50,8 +65,30 @@ impl Format {
     /// The format of an API's responses, if it is one that is read.
     pub(super) fn of(api: Api) -> Option<Self> {
         match api {
-            Api::OpenAiChat => Some(Self::OpenAiChat),
-            Api::OpenAiResponses | Api::OpenAiResponsesFetch => Some(Self::OpenAiResponses),
+            Api::OpenAiChat | Api::OpenAiCompletions | Api::MistralFim | Api::VllmGenerate => {
+                Some(Self::OpenAiChat)
+            }
+            Api::OpenAiResponses
+            | Api::OpenAiResponsesCompact
+            | Api::OpenAiResponsesFetch
+            | Api::OpenAiResponsesCancel => Some(Self::OpenAiResponses),
+            Api::OpenAiInputTokens
+            | Api::OpenAiEmbeddings
+            | Api::OpenAiModerations
+            | Api::OpenAiDecisions
+            | Api::OpenAiImages
+            | Api::OpenAiTranscriptions
+            | Api::OpenAiSpeech
+            | Api::OpenAiVideos
+            | Api::MistralOcr
+            | Api::Rerank
+            | Api::VllmPooling
+            | Api::Tokenize => Some(Self::OpenAiTask),
+            Api::OpenAiBatches | Api::OpenAiRuns => Some(Self::OpenAiJob),
+            Api::MistralConversations => Some(Self::MistralConversations),
+            Api::LlamaCppCompletion => Some(Self::LlamaCpp),
+            Api::AnthropicBatchResults => Some(Self::AnthropicResults),
+            Api::AnthropicSessionEvents => Some(Self::AnthropicSession),
             Api::AnthropicMessages | Api::AnthropicCountTokens => Some(Self::Anthropic),
             Api::GeminiGenerate | Api::GeminiCountTokens | Api::GeminiEmbed => Some(Self::Gemini),
             Api::GeminiCloudCode => Some(Self::GeminiCloudCode),
@@ -60,9 +97,8 @@ impl Format {
                 Some(Self::GeminiInteractions)
             }
             Api::BedrockConverse => Some(Self::BedrockConverse),
-            Api::BedrockInvoke | Api::SageMakerInvoke | Api::VertexRawPredict => {
-                Some(Self::BedrockInvoke)
-            }
+            Api::BedrockInvoke => Some(Self::BedrockInvoke),
+            Api::SageMakerInvoke | Api::VertexRawPredict => Some(Self::AnyModel),
             Api::CohereChat
             | Api::CohereChatV1
             | Api::CohereGenerate
@@ -75,37 +111,14 @@ impl Format {
             Api::KserveGrpc => Some(Self::KserveGrpc),
             Api::XAiGrpc => Some(Self::XAiGrpc),
             // Recorded, not read.
-            Api::OpenAiCompletions
-            | Api::OpenAiResponsesSocket
-            | Api::OpenAiResponsesCompact
-            | Api::OpenAiResponsesCancel
+            Api::OpenAiResponsesSocket
             | Api::OpenAiResponsesInputs
-            | Api::OpenAiInputTokens
-            | Api::OpenAiEmbeddings
-            | Api::OpenAiModerations
-            | Api::OpenAiDecisions
-            | Api::OpenAiImages
-            | Api::OpenAiTranscriptions
-            | Api::OpenAiSpeech
-            | Api::OpenAiVideos
             | Api::OpenAiRealtime
             | Api::OpenAiRealtimeSetup
             | Api::OpenAiLive
-            | Api::OpenAiBatches
             | Api::OpenAiFiles
-            | Api::OpenAiRuns
             | Api::OpenAiAssistants
-            | Api::MistralFim
-            | Api::MistralConversations
-            | Api::MistralOcr
-            | Api::Rerank
-            | Api::VllmPooling
-            | Api::VllmGenerate
-            | Api::Tokenize
-            | Api::LlamaCppCompletion
             | Api::AnthropicBatches
-            | Api::AnthropicBatchResults
-            | Api::AnthropicSessionEvents
             | Api::BedrockInvokeBidirectional
             | Api::BedrockCountTokens
             | Api::BedrockAsyncInvoke
@@ -125,11 +138,18 @@ impl Format {
         match self {
             Self::OpenAiChat => openai_chat::REQUEST,
             Self::OpenAiResponses => openai_responses::REQUEST,
+            Self::OpenAiTask => openai_task::REQUEST,
+            Self::OpenAiJob => openai_job::REQUEST,
+            Self::MistralConversations => mistral::REQUEST,
+            Self::LlamaCpp => llama_cpp::REQUEST,
+            // There is no body.
+            Self::AnthropicResults | Self::AnthropicSession => &[],
             Self::Anthropic => anthropic::REQUEST,
-            Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => gemini::REQUEST,
+            Self::Gemini | Self::GeminiPredict => gemini::REQUEST,
+            Self::GeminiCloudCode => gemini::CLOUD_CODE_REQUEST,
             Self::GeminiInteractions => gemini_interactions::REQUEST,
             Self::BedrockConverse => bedrock_converse::REQUEST,
-            Self::BedrockInvoke => bedrock_invoke::REQUEST,
+            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::REQUEST,
             Self::Cohere => cohere::REQUEST,
             Self::Ollama => ollama::REQUEST,
             Self::Tgi => tgi::REQUEST,
@@ -139,12 +159,32 @@ impl Format {
         }
     }
 
+    /// How the fields of a request are read that is a form.
+    pub(super) fn take_field(self) -> Option<fn(Field<'_>, &mut RequestFacts)> {
+        (self == Self::OpenAiTask).then_some(openai_task::take_field)
+    }
+
+    /// Whether an answer that is no document is nothing unusual: sound, images
+    /// and subtitles.
+    pub(super) fn answers_with_media(self) -> bool {
+        self == Self::OpenAiTask
+    }
+
     /// What is read of an event, or of a body.
     pub(super) fn table(self, is_stream: bool) -> &'static [Interest<Slot>] {
         match (self, is_stream) {
             (Self::OpenAiChat, _) => openai_chat::RESPONSE,
             (Self::OpenAiResponses, true) => openai_responses::EVENT,
             (Self::OpenAiResponses, false) => openai_responses::BODY,
+            (Self::OpenAiTask, true) => openai_task::EVENT,
+            (Self::OpenAiTask, false) => openai_task::BODY,
+            (Self::OpenAiJob, _) => openai_job::RESPONSE,
+            (Self::MistralConversations, _) => mistral::RESPONSE,
+            (Self::LlamaCpp, _) => llama_cpp::RESPONSE,
+            (Self::AnthropicResults, _) => anthropic::RESULT,
+            (Self::AnthropicSession, true) => anthropic::SESSION_EVENT,
+            // A page of events that were streamed before.
+            (Self::AnthropicSession, false) => &[],
             (Self::Anthropic, true) => anthropic::EVENT,
             (Self::Anthropic, false) => anthropic::BODY,
             (Self::Gemini, _) => gemini::RESPONSE,
@@ -154,7 +194,7 @@ impl Format {
             (Self::GeminiInteractions, false) => gemini_interactions::BODY,
             (Self::BedrockConverse, true) => bedrock_converse::EVENT,
             (Self::BedrockConverse, false) => bedrock_converse::BODY,
-            (Self::BedrockInvoke, _) => bedrock_invoke::RESPONSE,
+            (Self::BedrockInvoke | Self::AnyModel, _) => bedrock_invoke::RESPONSE,
             (Self::Cohere, true) => cohere::EVENT,
             (Self::Cohere, false) => cohere::BODY,
             (Self::Ollama, _) => ollama::RESPONSE,
@@ -188,7 +228,7 @@ impl Format {
 
     /// Whether an object that may be one of many documents is the only one.
     pub(super) fn writes_lines(self) -> bool {
-        self == Self::Ollama
+        matches!(self, Self::Ollama | Self::AnthropicResults)
     }
 
     /// What of a response is known from its head, if it is of use.
@@ -210,17 +250,24 @@ impl Format {
     /// How its usage object is read.
     pub(super) fn parse_usage(self) -> fn(&[u8]) -> Counts {
         match self {
-            Self::OpenAiChat | Self::OpenAiResponses => openai_usage::parse,
-            Self::Anthropic => anthropic::parse,
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::OpenAiJob
+            | Self::MistralConversations => openai_usage::parse,
+            Self::OpenAiTask => openai_usage::parse_input,
+            Self::Anthropic | Self::AnthropicResults | Self::AnthropicSession => anthropic::parse,
             Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => gemini::parse,
             Self::GeminiInteractions => gemini_interactions::parse,
             Self::BedrockConverse => bedrock_converse::parse,
-            Self::BedrockInvoke => bedrock_invoke::parse,
+            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::parse,
             Self::Cohere => cohere::parse,
             // None has one: what they count stands alone.
-            Self::Ollama | Self::Tgi | Self::Kserve | Self::KserveGrpc | Self::XAiGrpc => {
-                |_| Counts::default()
-            }
+            Self::LlamaCpp
+            | Self::Ollama
+            | Self::Tgi
+            | Self::Kserve
+            | Self::KserveGrpc
+            | Self::XAiGrpc => |_| Counts::default(),
         }
     }
 
@@ -229,13 +276,19 @@ impl Format {
         match self {
             Self::OpenAiChat => openai_chat::commit_event(draft, reading),
             Self::OpenAiResponses => openai_responses::commit_event(draft, reading),
+            Self::OpenAiTask => openai_task::commit_event(draft, reading),
+            Self::OpenAiJob => openai_job::commit(draft, reading),
+            Self::MistralConversations => mistral::commit_event(draft, reading),
+            Self::LlamaCpp => llama_cpp::commit_event(draft, reading),
+            Self::AnthropicResults => anthropic::commit_result(draft, reading),
+            Self::AnthropicSession => anthropic::commit_session_event(draft, reading),
             Self::Anthropic => anthropic::commit_event(draft, reading),
             Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => {
                 gemini::commit(draft, reading);
             }
             Self::GeminiInteractions => gemini_interactions::commit_event(draft, reading),
             Self::BedrockConverse => bedrock_converse::commit_event(draft, reading),
-            Self::BedrockInvoke => bedrock_invoke::commit_event(draft, reading),
+            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::commit_event(draft, reading),
             Self::Cohere => cohere::commit_event(draft, reading),
             Self::Ollama => ollama::commit_event(draft, reading),
             Self::Tgi => tgi::commit_event(draft, reading),
@@ -253,13 +306,20 @@ impl Format {
     ) {
         match self {
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
+            Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
             Self::OpenAiChat
+            | Self::OpenAiTask
+            | Self::MistralConversations
+            | Self::LlamaCpp
             | Self::Anthropic
+            | Self::AnthropicResults
+            | Self::AnthropicSession
             | Self::GeminiPredict
             | Self::GeminiInteractions
             | Self::BedrockConverse
             | Self::BedrockInvoke
+            | Self::AnyModel
             | Self::Cohere
             | Self::Ollama
             | Self::Tgi
@@ -278,13 +338,20 @@ impl Format {
     /// What the provider stated, in weir's terms.
     pub(super) fn totals(self, reading: &Reading, facts: &RequestFacts) -> Usage {
         let stated = match self {
-            Self::OpenAiChat | Self::OpenAiResponses => reading.counts.usage,
-            Self::Anthropic => anthropic::totals(&reading.counts, facts),
+            Self::OpenAiChat => openai_chat::totals(&reading.counts),
+            Self::OpenAiResponses
+            | Self::OpenAiTask
+            | Self::OpenAiJob
+            | Self::MistralConversations
+            | Self::LlamaCpp => reading.counts.sum(),
+            Self::Anthropic | Self::AnthropicResults | Self::AnthropicSession => {
+                anthropic::totals(&reading.counts, facts)
+            }
             Self::Gemini | Self::GeminiCloudCode | Self::GeminiInteractions => {
-                gemini::totals(&reading.counts)
+                gemini::totals(reading)
             }
             Self::BedrockConverse => bedrock_converse::totals(&reading.counts, facts),
-            Self::BedrockInvoke => bedrock_invoke::totals(&reading.counts, facts),
+            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::totals(&reading.counts, facts),
             Self::XAiGrpc => xai_grpc::totals(&reading.counts),
             Self::GeminiPredict
             | Self::Cohere
@@ -306,7 +373,9 @@ impl Format {
         match (self, stated) {
             (_, None) => of_text,
             // The first count is provisional, and not a count of anything.
-            (Self::Anthropic | Self::BedrockInvoke, Some(_)) => stated.max(of_text),
+            (Self::Anthropic | Self::BedrockInvoke | Self::AnyModel, Some(_)) => {
+                stated.max(of_text)
+            }
             (_, Some(count)) => {
                 Some(count.saturating_add(estimate(reading.text_bytes_since_usage)))
             }

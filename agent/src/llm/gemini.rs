@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+use serde_json::value::RawValue;
+
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, Tokens, code, count};
 use super::request::RequestSlot;
@@ -66,7 +68,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    // Cloud Code.
+];
+
+/// The same of Cloud Code, where the path has no model.
+pub(super) const CLOUD_CODE_REQUEST: &[Interest<RequestSlot>] = &[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(
         &["request", "contents", EACH, "parts", EACH, "text"],
@@ -175,6 +180,10 @@ enum UsageSlot {
     ToolUse,
     Total,
     Tier,
+    /// What of the input is of one modality, cached or not.
+    InputPart,
+    /// What of the output is.
+    OutputPart,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -196,7 +205,41 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["totalTokenCount"], UsageSlot::Total),
     usage(&["trafficType"], UsageSlot::Tier),
     usage(&["serviceTier"], UsageSlot::Tier),
+    part(&["promptTokensDetails", EACH], UsageSlot::InputPart),
+    part(&["candidatesTokensDetails", EACH], UsageSlot::OutputPart),
+    part(&["responseTokensDetails", EACH], UsageSlot::OutputPart),
 ];
+
+const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
+    Interest {
+        path,
+        want: Want::Value,
+        slot,
+    }
+}
+
+/// What of a count is of one modality.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    modality: Option<&'a str>,
+    #[serde(borrow)]
+    token_count: Option<&'a RawValue>,
+}
+
+/// Takes what has a price of its own; text is the rest. Video is billed as
+/// images are, which it is a sequence of.
+fn take_part(raw: &[u8], audio: &mut Option<u64>, image: &mut Option<u64>) {
+    let Ok(part) = serde_json::from_slice::<Part<'_>>(raw) else {
+        return;
+    };
+    let tokens = part.token_count.and_then(|raw| count(raw.get().as_bytes()));
+    match part.modality {
+        Some("AUDIO") => *audio = plus(*audio, tokens),
+        Some("IMAGE" | "VIDEO") => *image = plus(*image, tokens),
+        Some(_) | None => {}
+    }
+}
 
 /// Reads a `usageMetadata`. Thoughts and the prompts of tools stand beside the
 /// counts that they are part of: [`totals`] adds them once the last snapshot has
@@ -215,6 +258,14 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::Thoughts => &mut counts.usage.reasoning,
             UsageSlot::ToolUse => &mut counts.tool_input,
             UsageSlot::Total => &mut counts.total,
+            UsageSlot::InputPart => {
+                let usage = &mut counts.usage;
+                return take_part(raw, &mut usage.input_audio, &mut usage.input_image);
+            }
+            UsageSlot::OutputPart => {
+                let usage = &mut counts.usage;
+                return take_part(raw, &mut usage.output_audio, &mut usage.output_image);
+            }
             UsageSlot::Tier => {
                 return counts.service_tier = code(raw).or(counts.service_tier.take());
             }
@@ -226,7 +277,8 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
 
 /// Usage in weir's terms, from the last value of each field. Fields that are
 /// zero are left out by Google, so the total says what is missing.
-pub(super) fn totals(counts: &Counts) -> Usage {
+pub(super) fn totals(reading: &Reading) -> Usage {
+    let counts = &reading.counts;
     let mut usage = counts.usage;
     let visible = plus(usage.input, counts.tool_input);
     let beyond_input = counts
@@ -236,7 +288,8 @@ pub(super) fn totals(counts: &Counts) -> Usage {
     usage.output = match (usage.output, usage.reasoning) {
         // On Vertex the thoughts were seen to be part of the candidates.
         (Some(output), Some(_)) if beyond_input == Some(output) => Some(output),
-        (None, None) => beyond_input,
+        // A first snapshot may come before anything was counted.
+        (None, None) => beyond_input.filter(|_| reading.finish_reason.is_some()),
         (output, reasoning) => plus(output, reasoning),
     };
     usage.input = visible;
@@ -248,7 +301,11 @@ mod tests {
     use super::*;
 
     fn check(raw: &str, input: Option<u64>, output: Option<u64>) {
-        let usage = totals(&parse(raw.as_bytes()));
+        let usage = totals(&Reading {
+            counts: parse(raw.as_bytes()),
+            finish_reason: Some("STOP".to_owned()),
+            ..Reading::default()
+        });
         assert_eq!((usage.input, usage.output), (input, output), "{raw}");
     }
 

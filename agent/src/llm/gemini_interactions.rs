@@ -11,6 +11,7 @@
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count};
 use super::request::RequestSlot;
+use super::usage::plus;
 
 const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
     Interest { path, want, slot }
@@ -94,6 +95,7 @@ enum UsageSlot {
     Thoughts,
     ToolUse,
     Total,
+    Grounding,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -111,6 +113,10 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["total_thought_tokens"], UsageSlot::Thoughts),
     usage(&["total_tool_use_tokens"], UsageSlot::ToolUse),
     usage(&["total_tokens"], UsageSlot::Total),
+    usage(
+        &["grounding_tool_count", EACH, "count"],
+        UsageSlot::Grounding,
+    ),
 ];
 
 /// Reads a usage object, in which thoughts and the prompts of tools stand beside
@@ -129,6 +135,9 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::Thoughts => &mut counts.usage.reasoning,
             UsageSlot::ToolUse => &mut counts.tool_input,
             UsageSlot::Total => &mut counts.total,
+            UsageSlot::Grounding => {
+                return counts.usage.searches = plus(counts.usage.searches, count(raw));
+            }
         };
         *field = count(raw).or(*field);
     });

@@ -18,21 +18,23 @@ mod request;
 mod response;
 mod settle;
 
-use super::classify::{Api, Counting, Target};
+use super::classify::{Api, Target};
 use super::decode::Decoder;
 use super::grpc::GrpcError;
 use super::headers::Headers;
 use super::json::JsonError;
 use super::observation::{Ending, Observation, Problem};
-use super::usage::{Provenance, Usage};
+use super::usage::Provenance;
 use request::Request;
 use response::Response;
-use settle::settle;
+use settle::{Settled, settle};
 
 /// Follows one exchange.
 #[derive(Debug)]
 pub struct Inspector {
     api: Api,
+    /// What the path identifies.
+    id: Option<String>,
     request: Request,
     response: Option<Response>,
     problems: Problems,
@@ -43,10 +45,11 @@ impl Inspector {
     #[must_use]
     pub fn new(target: Target, headers: &Headers) -> Self {
         let mut problems = Problems::default();
-        let api = target.api;
+        let (api, id) = (target.api, target.id.clone());
         let request = Request::new(target, headers, &mut problems);
         Self {
             api,
+            id,
             request,
             response: None,
             problems,
@@ -120,10 +123,11 @@ impl Inspector {
             };
         };
         response.end(&mut self.problems);
-        let (usage, provenance) = match self.api.counting() {
-            Counting::Here => settle(&response, &facts, ending),
-            Counting::Elsewhere | Counting::Never => (Usage::default(), Provenance::Unknown),
-        };
+        let Settled {
+            usage,
+            provenance,
+            claim,
+        } = settle(self.api.counting(), &response, &facts, ending);
         let stream = if response.is_success {
             response.framing.is_stream()
         } else {
@@ -132,8 +136,8 @@ impl Inspector {
         let reading = response.reading;
         Observation {
             request_model: facts.model,
-            response_model: reading.model,
-            response_id: reading.id,
+            response_model: reading.counts.answered_by.or(reading.model),
+            response_id: reading.id.or(self.id),
             stream: stream.or(facts.stream),
             finish_reason: reading.finish_reason,
             service_tier: reading.service_tier.or(reading.counts.service_tier),
@@ -147,6 +151,8 @@ impl Inspector {
                 .counts
                 .stated_cost
                 .filter(|_| provenance == Provenance::Measured),
+            claim,
+            has_other_models: reading.counts.has_other_models,
             problems: self.problems.0,
         }
     }

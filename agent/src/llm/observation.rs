@@ -14,6 +14,22 @@ pub enum Ending {
     Cut,
 }
 
+/// Whether the tokens of an exchange may be stated by others, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Claim {
+    /// By nobody else.
+    #[default]
+    Sole,
+    /// Others may state them again.
+    First,
+    /// Others will state them: the work goes on without this exchange.
+    Deferred,
+    /// They were stated before, unless the work was deferred.
+    Repeat,
+    /// They were stated before, if anybody looked.
+    Collected,
+}
+
 /// Everything learnt from the bodies of one exchange. Holds no text of a prompt
 /// or a completion; every string is bounded and comes from a field that names a
 /// model, an identifier or an enumerated value.
@@ -44,6 +60,11 @@ pub struct Observation {
     pub provider_error: Option<String>,
     /// What the provider says the exchange cost, in USD.
     pub stated_cost: Option<Decimal>,
+    /// Whether other exchanges state the same tokens.
+    pub claim: Claim,
+    /// Part of the tokens is another model's, whose price is not that of the
+    /// model named here.
+    pub has_other_models: bool,
     /// What kept the inspection from seeing everything, each kind once.
     pub problems: Vec<Problem>,
 }

@@ -1,4 +1,5 @@
-//! OpenAI chat completions, as spoken by most providers and servers.
+//! OpenAI chat completions and the older completions of a prompt, as spoken by
+//! most providers and servers.
 
 #![deny(
     clippy::indexing_slicing,
@@ -8,8 +9,9 @@
 )]
 
 use super::json::{EACH, Interest, Path, Want};
-use super::reading::{Draft, Reading, Slot};
+use super::reading::{Counts, Draft, Reading, Slot};
 use super::request::RequestSlot;
+use super::usage::Usage;
 
 const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
     Interest { path, want, slot }
@@ -46,6 +48,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         RequestSlot::Text,
     ),
     request(&["tools"], Want::Size, RequestSlot::Text),
+    // Of completions: a text, several, or token ids.
+    request(&["prompt"], Want::Text, RequestSlot::Text),
+    request(&["prompt", EACH], Want::Text, RequestSlot::Text),
+    request(&["suffix"], Want::Text, RequestSlot::Text),
 ];
 
 /// What is read of a body, and of a chunk.
@@ -56,6 +62,9 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["usage"], Want::Value, Slot::Usage),
     // Groq, in its last chunk, asked or not.
     response(&["x_groq", "usage"], Want::Value, Slot::Usage),
+    response(&["x_groq", "error"], Want::Mark, Slot::Error),
+    // llama.cpp, in its last chunk, asked or not.
+    response(&["timings"], Want::Value, Slot::Timings),
     response(&["choices", EACH], Want::Mark, Slot::Choice),
     response(
         &["choices", EACH, "finish_reason"],
@@ -143,10 +152,20 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
         Want::Size,
         Slot::Text,
     ),
+    // Of completions.
+    response(&["choices", EACH, "text"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
 ];
+
+/// What was used: by the usage, or else by the server's own timings.
+pub(super) fn totals(counts: &Counts) -> Usage {
+    match counts.fallback {
+        Some(fallback) if counts.usage.is_empty() => fallback,
+        Some(_) | None => counts.sum(),
+    }
+}
 
 /// Takes a chunk. Usage in a chunk without choices is the last there will be.
 /// Some servers report running totals on every chunk: those count as final only

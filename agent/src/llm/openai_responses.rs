@@ -9,7 +9,7 @@
 )]
 
 use super::json::{EACH, Interest, Path, Want};
-use super::reading::{Draft, Reading, Slot};
+use super::reading::{Draft, Reading, Slot, Tokens};
 use super::request::RequestSlot;
 
 const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
@@ -24,6 +24,7 @@ const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
+    request(&["background"], Want::Scalar, RequestSlot::Background),
     request(&["previous_response_id"], Want::Mark, RequestSlot::Stateful),
     request(&["conversation"], Want::Mark, RequestSlot::Stateful),
     request(&["instructions"], Want::Text, RequestSlot::Text),
@@ -50,7 +51,15 @@ pub(super) const BODY: &[Interest<Slot>] = &[
         Slot::Incomplete,
     ),
     response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
+    response(&["background"], Want::Scalar, Slot::Background),
     response(&["usage"], Want::Value, Slot::Usage),
+    // Not in the usage: images are drawn by another model.
+    response(&["tool_usage", "image_gen"], Want::Value, Slot::Beside),
+    response(
+        &["tool_usage", "web_search", "num_requests"],
+        Want::Scalar,
+        Slot::Count(Tokens::Searches),
+    ),
     response(
         &["output", EACH, "content", EACH, "text"],
         Want::Text,
@@ -78,7 +87,18 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::ServiceTier,
     ),
+    response(&["response", "background"], Want::Scalar, Slot::Background),
     response(&["response", "usage"], Want::Value, Slot::Usage),
+    response(
+        &["response", "tool_usage", "image_gen"],
+        Want::Value,
+        Slot::Beside,
+    ),
+    response(
+        &["response", "tool_usage", "web_search", "num_requests"],
+        Want::Scalar,
+        Slot::Count(Tokens::Searches),
+    ),
     response(&["response", "error"], Want::Mark, Slot::Error),
     response(
         &["response", "error", "code"],

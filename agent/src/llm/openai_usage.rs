@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 
 use super::json::{Found, Interest, Path, Want, scan};
 use super::reading::{Counts, amount, code, count, seconds};
-use super::usage::Usage;
+use super::usage::{Usage, plus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -164,6 +164,49 @@ pub(super) fn parse_input(raw: &[u8]) -> Counts {
         counts.usage.output = counts.usage.output.or(total.and(Some(0)));
     }
     counts
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timing {
+    Evaluated,
+    Cached,
+    Predicted,
+}
+
+const TIMINGS: &[Interest<Timing>] = &[
+    Interest {
+        path: &["prompt_n"],
+        want: Want::Scalar,
+        slot: Timing::Evaluated,
+    },
+    Interest {
+        path: &["cache_n"],
+        want: Want::Scalar,
+        slot: Timing::Cached,
+    },
+    Interest {
+        path: &["predicted_n"],
+        want: Want::Scalar,
+        slot: Timing::Predicted,
+    },
+];
+
+/// Reads the timings of llama.cpp, which state the tokens of the prompt that
+/// were evaluated apart from those found in the cache.
+pub(super) fn parse_timings(raw: &[u8]) -> Usage {
+    let (mut evaluated, mut usage) = (None, Usage::default());
+    let _whole = scan(raw, TIMINGS, |found| {
+        let Found::Value { slot, raw, .. } = found else {
+            return;
+        };
+        match slot {
+            Timing::Evaluated => evaluated = count(raw),
+            Timing::Cached => usage.cache_read = count(raw),
+            Timing::Predicted => usage.output = count(raw),
+        }
+    });
+    usage.input = evaluated.and_then(|evaluated| plus(Some(evaluated), usage.cache_read));
+    usage
 }
 
 /// The counts, and the total beside them.

@@ -16,7 +16,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::json::Found;
 use super::usage::Usage;
-use super::{bedrock_invoke, eventstream, protobuf};
+use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
 
 /// Longest name or identifier kept, in bytes.
 const LABEL_LEN_MAX: usize = 200;
@@ -37,6 +37,10 @@ pub(super) enum Slot {
     Incomplete,
     /// The type of the event or document.
     Kind,
+    /// Whether the response is made apart from the exchange that began it.
+    Background,
+    /// How long a server took for how many tokens, itself.
+    Timings,
     /// There is a choice.
     Choice,
     Usage,
@@ -85,6 +89,7 @@ pub(super) struct Draft {
     pub(super) status: Option<String>,
     pub(super) incomplete: Option<String>,
     pub(super) kind: Option<String>,
+    pub(super) is_background: bool,
     pub(super) has_choice: bool,
     pub(super) is_done: bool,
     /// Why generation ended, where that is a number.
@@ -118,6 +123,8 @@ impl Draft {
                 | Slot::Status
                 | Slot::Incomplete
                 | Slot::Kind
+                | Slot::Background
+                | Slot::Timings
                 | Slot::Usage
                 | Slot::Beside
                 | Slot::Count(_)
@@ -147,6 +154,14 @@ impl Draft {
                     Slot::Kind => (&mut self.kind, code(raw)),
                     Slot::ErrorCode => (&mut self.error_code, code(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Background => return self.is_background = raw == b"true",
+                    Slot::Timings => {
+                        let usage = openai_usage::parse_timings(raw);
+                        if !usage.is_empty() {
+                            self.counts.get_or_insert_default().fallback = Some(usage);
+                        }
+                        return;
+                    }
                     Slot::Done => return self.is_done = raw == b"true",
                     Slot::Count(of) => return self.count(of, raw),
                     Slot::Sum(of) => return self.sum(of, raw),
@@ -265,6 +280,8 @@ pub(super) struct Counts {
     pub(super) beside: Option<Usage>,
     /// Part of it is another model's, at a price of its own.
     pub(super) has_other_models: bool,
+    /// The model that answered in another's place.
+    pub(super) answered_by: Option<String>,
     pub(super) service_tier: Option<String>,
     pub(super) speed: Option<String>,
     pub(super) inference_geo: Option<String>,
@@ -280,6 +297,7 @@ impl Counts {
         self.fallback = newer.fallback.or(self.fallback);
         self.beside = newer.beside.or(self.beside);
         self.has_other_models |= newer.has_other_models;
+        self.answered_by = newer.answered_by.or(self.answered_by.take());
         self.service_tier = newer.service_tier.or(self.service_tier.take());
         self.speed = newer.speed.or(self.speed.take());
         self.inference_geo = newer.inference_geo.or(self.inference_geo.take());
@@ -288,6 +306,18 @@ impl Counts {
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Counts of another response, beside those of the ones before.
+    pub(super) fn add(&mut self, other: Self) {
+        let usage = self.usage.plus(&other.usage);
+        let beside = match (self.beside, other.beside) {
+            (Some(one), Some(other)) => Some(one.plus(&other)),
+            (known, None) | (None, known) => known,
+        };
+        self.merge(other);
+        self.usage = usage;
+        self.beside = beside;
     }
 
     /// All that was used, where what stands beside the usage is not in it.
@@ -339,6 +369,8 @@ pub(super) struct Reading {
     pub(super) has_ended: bool,
     /// The response will be generated after this exchange, and fetched by others.
     pub(super) is_deferred: bool,
+    /// The response is made apart from the exchange that began it.
+    pub(super) is_background: bool,
 }
 
 impl Reading {
@@ -350,6 +382,7 @@ impl Reading {
         self.model = draft.model.or(self.model.take());
         self.service_tier = draft.service_tier.or(self.service_tier.take());
         self.finish_reason = draft.finish_reason.or(self.finish_reason.take());
+        self.is_background |= draft.is_background;
         self.text_bytes = self.text_bytes.saturating_add(draft.text_bytes);
         self.text_bytes_since_usage = self.text_bytes_since_usage.saturating_add(draft.text_bytes);
         if let Some(counts) = draft.counts {

@@ -19,6 +19,8 @@ pub(super) enum RequestSlot {
     Stream,
     /// How speech is to be streamed; `sse` is a stream of events.
     StreamFormat,
+    /// Whether the response is to be made apart from this exchange.
+    Background,
     /// Text that becomes prompt tokens.
     Text,
     /// A reference to a prompt that the provider has kept.
@@ -37,6 +39,8 @@ pub(super) struct RequestFacts {
     pub(super) text_bytes: u64,
     /// Part of the prompt is not in the request.
     pub(super) is_stateful: bool,
+    /// The response is to be made apart from this exchange.
+    pub(super) is_background: bool,
     /// A cache lifetime was asked for, and every one was an hour.
     pub(super) caches_for_an_hour: Option<bool>,
 }
@@ -47,6 +51,7 @@ impl RequestFacts {
             Found::Value { slot, raw, .. } => match slot {
                 RequestSlot::Model => self.model = label(raw).or(self.model.take()),
                 RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
+                RequestSlot::Background => self.is_background = raw == b"true",
                 RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
                 RequestSlot::CacheLifetime => {
                     let hour = raw == b"\"1h\"";
@@ -63,12 +68,8 @@ impl RequestFacts {
 
     /// Takes the name of a model as it stands in a form.
     pub(super) fn take_model(&mut self, value: &[u8]) {
-        let quoted = std::str::from_utf8(value)
-            .ok()
-            .and_then(|name| serde_json::to_vec(name).ok());
-        self.model = quoted
-            .and_then(|quoted| label(&quoted))
-            .or(self.model.take());
+        let model = std::str::from_utf8(value).ok().and_then(named);
+        self.model = model.or(self.model.take());
     }
 
     /// Takes a field of a protobuf message.

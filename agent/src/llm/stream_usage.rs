@@ -42,19 +42,24 @@ pub enum Ask {
 }
 
 /// Whether streams of a provider may lack usage unless it is asked for. The
-/// others state it in any case, and what was not added must not be removed.
+/// others state it in any case, and what was not added must not be removed; or
+/// their requests are signed, or do not know the option.
 #[must_use]
 pub fn is_asked_of(provider: &Provider) -> bool {
     !matches!(
         provider,
         Provider::Anthropic
+            | Provider::Bedrock
+            | Provider::Cohere
             | Provider::Fireworks
             | Provider::Gemini
             | Provider::Groq
             | Provider::Mistral
             | Provider::OpenRouter
             | Provider::Perplexity
+            | Provider::SageMaker
             | Provider::Together
+            | Provider::Vertex
             | Provider::XAi
     )
 }

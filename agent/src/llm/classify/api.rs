@@ -174,8 +174,13 @@ apis! {
 pub enum Counting {
     /// They were spent by the exchange that states them.
     Here,
-    /// They were spent by work that others began, and that others may see, too.
-    Elsewhere,
+    /// So they were, and may be stated again to whoever fetches the response.
+    Begun,
+    /// They were spent by an exchange that others began, and that has stated
+    /// them unless it ended too early.
+    Fetched,
+    /// They were spent by work in its own time, and are stated to all who look.
+    Collected,
     /// There are none, or they are free.
     Never,
 }
@@ -187,7 +192,6 @@ impl Api {
         match self {
             Self::OpenAiChat
             | Self::OpenAiCompletions
-            | Self::OpenAiResponses
             | Self::OpenAiResponsesSocket
             | Self::OpenAiResponsesCompact
             | Self::OpenAiEmbeddings
@@ -215,7 +219,6 @@ impl Api {
             | Self::GeminiCloudCode
             | Self::GeminiEmbed
             | Self::GeminiPredict
-            | Self::GeminiInteractions
             | Self::GeminiLive
             | Self::VertexRawPredict
             | Self::CohereChat
@@ -233,13 +236,14 @@ impl Api {
             | Self::KserveGrpc
             | Self::XAiGrpc
             | Self::XAiGrpcOther => Counting::Here,
+            Self::OpenAiResponses | Self::GeminiInteractions => Counting::Begun,
             Self::OpenAiResponsesFetch
             | Self::OpenAiResponsesCancel
-            | Self::OpenAiBatches
+            | Self::GeminiInteractionsFetch => Counting::Fetched,
+            Self::OpenAiBatches
             | Self::OpenAiRuns
             | Self::AnthropicBatchResults
-            | Self::GeminiBatch
-            | Self::GeminiInteractionsFetch => Counting::Elsewhere,
+            | Self::GeminiBatch => Counting::Collected,
             Self::OpenAiResponsesInputs
             | Self::OpenAiInputTokens
             | Self::OpenAiModerations

@@ -3,7 +3,7 @@
 //! `…/` stands for any prefix, also none; a pattern without it is the whole
 //! path, and `…` alone is every path. A segment is a list of names separated by
 //! `|`, each with at most one `*` for any characters; `{}` is any
-//! segment and `{model}` one that is remembered. What follows a `:` is a verb,
+//! segment; `{model}` and `{id}` are remembered. What follows a `:` is a verb,
 //! compared with what follows the last `:` of the segment.
 
 /// A path without its query, percent-encoded as it came.
@@ -15,6 +15,7 @@ pub(super) struct Path<'a>(&'a str);
 pub(super) struct Captured<'a> {
     /// As it stands in the path.
     pub(super) model: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
 }
 
 impl<'a> Path<'a> {
@@ -53,9 +54,10 @@ impl<'a> Path<'a> {
                 }
             };
             match wanted {
-                "{}" | "{model}" if name.is_empty() => return None,
+                "{}" | "{model}" | "{id}" if name.is_empty() => return None,
                 "{}" => {}
                 "{model}" => captured.model = Some(name),
+                "{id}" => captured.id = Some(name),
                 _ if is_one_of(name, wanted) => {}
                 _ => return None,
             }

@@ -74,8 +74,20 @@ pub const ROWS: &[Row] = &[
     row("*", "…", Api::Mcp).when(When::Header("mcp-session-id")),
     row("*", "…", Api::Mcp).when(When::Header("mcp-method")),
     row("*", "…", Api::A2a).when(When::Header("a2a-version")),
-    row(POST, "/inference.GRPCInferenceService/{}", Api::KserveGrpc),
-    row(POST, "/xai_api.Chat/{}", Api::XAiGrpc),
+    row(
+        POST,
+        "/inference.GRPCInferenceService/ModelInfer",
+        Api::KserveGrpc,
+    )
+    .whole(),
+    row(
+        POST,
+        "/inference.GRPCInferenceService/ModelStreamInfer",
+        Api::KserveGrpc,
+    )
+    .streamed(),
+    row(POST, "/xai_api.Chat/GetCompletion", Api::XAiGrpc).whole(),
+    row(POST, "/xai_api.Chat/GetCompletionChunk", Api::XAiGrpc).streamed(),
     row(POST, "/xai_api.*/{}", Api::XAiGrpcOther),
     row(POST, "/lf.a2a.v1.A2AService/{}", Api::A2aGrpc),
     // Azure OpenAI, dated: the deployment stands in the path.
@@ -160,7 +172,7 @@ pub const ROWS: &[Row] = &[
     row("*", "…/messages/batches", Api::AnthropicBatches),
     row(
         GET,
-        "…/messages/batches/{}/results",
+        "…/messages/batches/{id}/results",
         Api::AnthropicBatchResults,
     )
     .whole(),

@@ -15,6 +15,7 @@ use crate::llm::format::Format;
 use crate::llm::grpc;
 use crate::llm::headers::Headers;
 use crate::llm::json::Scanner;
+use crate::llm::multipart;
 use crate::llm::observation::Problem;
 use crate::llm::protobuf;
 use crate::llm::sse::Piece;
@@ -37,6 +38,11 @@ enum Body {
         scanner: Scanner<RequestSlot>,
         left: u64,
     },
+    /// It is a form, with a file in it.
+    Form {
+        reader: Box<multipart::Reader>,
+        take: fn(multipart::Field<'_>, &mut RequestFacts),
+    },
     /// It is in protobuf messages.
     Grpc {
         reader: Box<grpc::Reader>,
@@ -46,6 +52,15 @@ enum Body {
 
 impl Body {
     fn new(format: Format, headers: &Headers) -> Self {
+        let form = format
+            .take_field()
+            .zip(headers.get("content-type").and_then(multipart::Reader::new));
+        if let Some((take, reader)) = form {
+            return Self::Form {
+                reader: Box::new(reader),
+                take,
+            };
+        }
         match format.messages(false) {
             Some((table, _)) => Self::Grpc {
                 reader: Box::new(grpc::Reader::new(headers.get("grpc-encoding"))),
@@ -63,6 +78,7 @@ impl Body {
             Self::Json { scanner, left } => {
                 scanner.push(leading(bytes, left), |found| facts.take(found));
             }
+            Self::Form { reader, take } => reader.push(bytes, |field| take(field, facts)),
             Self::Grpc { reader, scanner } => {
                 let pushed = reader.push(bytes, |piece| match piece {
                     Piece::Data(data) => scanner.push(data, |found| facts.take_field(found)),
@@ -91,6 +107,12 @@ impl Body {
                     Ok(_) => return true,
                     Err(error) => problems.note_json(error),
                 }
+            }
+            Self::Form { reader, .. } => {
+                if reader.is_complete() {
+                    return true;
+                }
+                problems.note(Problem::Truncated);
             }
             Self::Grpc { reader, scanner } => {
                 if scanner.has_met_oversized() {

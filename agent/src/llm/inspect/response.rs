@@ -75,12 +75,22 @@ impl Framing {
             "application/x-ndjson" | "application/stream+json" => {
                 Self::Lines(ndjson::Reader::default())
             }
+            // What carries any model's format is a stream of its bytes.
+            "application/vnd.amazon.eventstream" if format == Some(Format::AnyModel) => {
+                Self::Opaque
+            }
             "application/vnd.amazon.eventstream" => Self::EventStream {
                 reader: eventstream::Reader::default(),
                 unwrap: format
                     .is_some_and(Format::wraps_payloads)
                     .then(Box::default),
             },
+            _ if ["audio/", "image/", "video/"]
+                .iter()
+                .any(|kind| media_type.starts_with(kind)) =>
+            {
+                Self::Opaque
+            }
             "application/json" if format.is_some_and(Format::writes_arrays) => Self::Undecided,
             "application/json" => Self::json(headers),
             _ if media_type.ends_with("+json") || headers.document_len() < u64::MAX => {
@@ -148,6 +158,9 @@ impl Response {
         if let Some(format) = format {
             format.read_head(headers, &mut reading);
         }
+        // An answer that is nothing but a status has no trailers.
+        let status_name = headers.get("grpc-status").and_then(grpc::status_name);
+        reading.error = reading.error.or(status_name.map(str::to_owned));
         Self {
             is_success: (200..300).contains(&status),
             format,
@@ -184,7 +197,8 @@ impl Response {
         if matches!(self.framing, Framing::Undecided) {
             self.framing = Framing::of_first_byte(format, *first);
             self.scanner = Scanner::new(format.table(self.framing.is_stream() == Some(true)));
-            if matches!(self.framing, Framing::Opaque) && self.is_success {
+            let is_odd = matches!(self.framing, Framing::Opaque) && !format.answers_with_media();
+            if is_odd && self.is_success {
                 problems.note(Problem::BadJson);
             }
         }

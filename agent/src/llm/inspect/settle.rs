@@ -1,16 +1,57 @@
-//! What the token counts come to, and how far to trust them.
+//! What the token counts come to, how far to trust them, and whose they are.
 
 use super::response::Response;
-use crate::llm::observation::Ending;
+use crate::llm::classify::Counting;
+use crate::llm::observation::{Claim, Ending};
 use crate::llm::request::RequestFacts;
 use crate::llm::usage::{Provenance, Usage};
 
-/// Decides between what the provider stated and an estimate.
+/// The tokens of an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub(super) usage: Usage,
+    pub(super) provenance: Provenance,
+    pub(super) claim: Claim,
+}
+
+/// Decides between what the provider stated and an estimate, and whether it is
+/// for this exchange to report.
 pub(super) fn settle(
+    counting: Counting,
     response: &Response,
     facts: &RequestFacts,
     ending: Ending,
-) -> (Usage, Provenance) {
+) -> Settled {
+    let (usage, provenance) = weigh(response, facts, ending);
+    let is_deferred = response.is_success && is_deferred(response, facts);
+    let claim = match (counting, provenance) {
+        (Counting::Never, _) => return Settled::default(),
+        (Counting::Here, _) => Claim::Sole,
+        (Counting::Begun, Provenance::Measured | Provenance::Estimated) => Claim::First,
+        (Counting::Begun, Provenance::Unknown) if is_deferred => Claim::Deferred,
+        (Counting::Begun, Provenance::Unknown) => Claim::Sole,
+        (Counting::Collected, Provenance::Measured) => Claim::Collected,
+        (Counting::Fetched, Provenance::Measured) if response.reading.is_background => {
+            Claim::Collected
+        }
+        (Counting::Fetched, Provenance::Measured) => Claim::Repeat,
+        // What is not whole will be looked at again, and is not guessed at.
+        (Counting::Fetched | Counting::Collected, _) => return Settled::default(),
+    };
+    Settled {
+        usage,
+        provenance,
+        claim,
+    }
+}
+
+/// Whether the response goes on being made after this exchange.
+fn is_deferred(response: &Response, facts: &RequestFacts) -> bool {
+    let reading = &response.reading;
+    reading.is_deferred || reading.is_background || facts.is_background
+}
+
+fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> (Usage, Provenance) {
     let Some(format) = response.format else {
         return (Usage::default(), Provenance::Unknown);
     };
@@ -25,7 +66,7 @@ pub(super) fn settle(
     }
     let has_nothing = reading.documents == 0
         || (reading.error.is_some() && reading.text_bytes == 0 && stated.is_empty());
-    if !response.is_success || reading.is_deferred || has_nothing {
+    if !response.is_success || is_deferred(response, facts) || has_nothing {
         return (Usage::default(), Provenance::Unknown);
     }
     let usage = Usage {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::llm::observation::Claim;
 
 /// Headers of a body.
 fn body_of(content_type: Option<&str>, encoding: Option<&str>) -> Headers {
@@ -211,27 +212,55 @@ fn cache_writes_without_a_split_take_the_lifetime_asked_for() {
 }
 
 #[test]
-fn compactions_are_added_to_the_totals() {
+fn compactions_and_advisors_are_added_to_the_totals() {
     let body = r#"{"usage":{"input_tokens":10,"output_tokens":5,"iterations":[
         {"type":"compaction","input_tokens":1000,"output_tokens":50,"cache_read_input_tokens":7},
         {"type":"message","input_tokens":10,"output_tokens":5},
         {"type":"advisor_message","input_tokens":999,"output_tokens":999}]}}"#;
     let seen = observe(Api::AnthropicMessages, "{}", JSON, body, Ending::Complete);
-    assert_eq!(counts(&seen), (Some(1017), Some(55), Provenance::Measured));
+    assert_eq!(
+        counts(&seen),
+        (Some(2016), Some(1054), Provenance::Measured)
+    );
+    assert!(seen.has_other_models);
 }
 
 #[test]
-fn a_response_in_the_background_is_counted_by_nobody_yet() {
+fn the_model_that_fell_in_is_the_one_that_answered() {
+    let body = r#"{"model":"claude-opus-4-8","usage":{"input_tokens":10,"output_tokens":5,"iterations":[
+        {"type":"message","input_tokens":10,"output_tokens":0},
+        {"type":"fallback_message","model":"claude-sonnet-4-6","input_tokens":10,"output_tokens":5}]}}"#;
+    let seen = observe(Api::AnthropicMessages, "{}", JSON, body, Ending::Complete);
+    assert_eq!(counts(&seen), (Some(10), Some(5), Provenance::Measured));
+    assert_eq!(seen.response_model.as_deref(), Some("claude-sonnet-4-6"));
+    assert!(!seen.has_other_models);
+}
+
+#[test]
+fn a_response_in_the_background_is_left_to_whoever_fetches_it() {
     let body = r#"{"id":"resp_1","status":"queued","usage":null,"output":[]}"#;
     let request = r#"{"model":"m","input":"text","background":true}"#;
     let seen = observe(Api::OpenAiResponses, request, JSON, body, Ending::Complete);
     assert_eq!(counts(&seen), (None, None, Provenance::Unknown));
     assert_eq!(seen.finish_reason.as_deref(), Some("queued"));
+    assert_eq!(seen.claim, Claim::Deferred);
+    // The stream of it was cut, or left to be resumed.
+    let stream = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"hello\"}\n\n";
+    let seen = observe(Api::OpenAiResponses, request, SSE, stream, Ending::Cut);
+    assert_eq!(counts(&seen), (None, None, Provenance::Unknown));
+    assert_eq!(seen.claim, Claim::Deferred);
     let done =
         r#"{"id":"resp_1","status":"completed","usage":{"input_tokens":3,"output_tokens":4}}"#;
-    let seen = observe(Api::OpenAiResponsesFetch, "", JSON, done, Ending::Complete);
-    assert_eq!(counts(&seen), (None, None, Provenance::Unknown));
+    let fetch = |body: &str| observe(Api::OpenAiResponsesFetch, "", JSON, body, Ending::Complete);
+    let seen = fetch(done);
+    assert_eq!(counts(&seen), (Some(3), Some(4), Provenance::Measured));
+    assert_eq!(seen.claim, Claim::Repeat);
     assert_eq!(seen.response_id.as_deref(), Some("resp_1"));
+    let seen = fetch(&done.replace("\"id\"", "\"background\":true,\"id\""));
+    assert_eq!(seen.claim, Claim::Collected);
+    // Not done yet: a guess would be counted each time one looks.
+    let seen = fetch(r#"{"id":"resp_1","status":"in_progress","output":[{"content":[{"text":"so far"}]}]}"#);
+    assert_eq!(counts(&seen), (None, None, Provenance::Unknown));
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! OpenAI's calls beside conversations, and those of others in their shape:
+//! embeddings, rankings, images, speech, videos. One document, or a short stream
+//! of typed events of which the last carries usage.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use super::json::{EACH, Interest, Path, Want};
+use super::multipart::Field;
+use super::reading::{Draft, Reading, Slot, Tokens};
+use super::request::{RequestFacts, RequestSlot};
+
+const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
+    Interest { path, want, slot }
+}
+
+const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
+    Interest { path, want, slot }
+}
+
+/// What is read of a request.
+pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+    request(&["model"], Want::Scalar, RequestSlot::Model),
+    request(&["stream"], Want::Scalar, RequestSlot::Stream),
+    request(&["stream_format"], Want::Scalar, RequestSlot::StreamFormat),
+    request(&["input"], Want::Text, RequestSlot::Text),
+    request(&["input", EACH], Want::Text, RequestSlot::Text),
+    request(&["prompt"], Want::Text, RequestSlot::Text),
+    request(&["query"], Want::Text, RequestSlot::Text),
+    request(&["documents", EACH], Want::Text, RequestSlot::Text),
+];
+
+/// Takes a field of a request that is a form.
+pub(super) fn take_field(field: Field<'_>, facts: &mut RequestFacts) {
+    match (field.name, field.value) {
+        ("model", Some(value)) => facts.take_model(value),
+        ("stream", Some(value)) => facts.stream = Some(value == b"true"),
+        ("prompt", _) => facts.text_bytes = facts.text_bytes.saturating_add(field.len),
+        _ => {}
+    }
+}
+
+/// What is read of a body.
+pub(super) const BODY: &[Interest<Slot>] = &[
+    response(&["id"], Want::Scalar, Slot::Id),
+    response(&["model"], Want::Scalar, Slot::Model),
+    response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
+    response(&["usage"], Want::Value, Slot::Usage),
+    // Drawings are another model's work, stated apart.
+    response(&["svg_usage"], Want::Value, Slot::Beside),
+    // Of videos, which have no usage otherwise.
+    response(&["seconds"], Want::Scalar, Slot::Count(Tokens::Seconds)),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// What is read of an event.
+pub(super) const EVENT: &[Interest<Slot>] = &[
+    response(&["type"], Want::Scalar, Slot::Kind),
+    response(&["usage"], Want::Value, Slot::Usage),
+    response(&["svg_usage"], Want::Value, Slot::Beside),
+    response(&["delta"], Want::Text, Slot::Text),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// Takes an event.
+pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
+    let kind = draft.kind.take().unwrap_or_default();
+    draft.has_error |= kind == "error";
+    reading.commit(draft);
+    reading.has_ended |= matches!(
+        kind.as_str(),
+        "image_generation.completed"
+            | "image_edit.completed"
+            | "transcript.text.done"
+            | "speech.audio.done"
+    );
+}
