@@ -9,8 +9,9 @@
 //! Wire formats have one file each (`openai_chat`, `openai_responses`,
 //! `anthropic`), which fill one `reading`; the framings they travel in stand
 //! beside them ([`decode`] for content codings, [`sse`], [`ndjson`],
-//! [`json_array`], [`eventstream`] and [`grpc`] for streams, [`json`] and
-//! [`protobuf`] for documents); [`invariant`] says what holds of them all.
+//! [`json_array`], [`eventstream`], [`grpc`] and [`websocket`] for streams,
+//! [`json`] and [`protobuf`] for documents); [`invariant`] says what holds of
+//! them all.
 
 mod anthropic;
 mod bedrock_chunk;
@@ -50,4 +51,5 @@ pub mod sse;
 pub mod stream_usage;
 mod tgi;
 pub mod usage;
+pub mod websocket;
 mod xai_grpc;

@@ -16,8 +16,10 @@
 mod brotli;
 mod deflate;
 mod gzip;
+mod message;
 mod zstd;
 
+pub use message::Messages;
 use thiserror::Error;
 
 use super::observation::Problem;

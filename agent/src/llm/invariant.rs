@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 
 use super::sse::{self, Piece};
+use super::websocket::{self, Compression};
 use super::{eventstream, grpc, json_array, ndjson, protobuf};
 
 /// Everything a framing handed out, piece by piece put together.
@@ -116,6 +117,32 @@ pub fn of_grpc(bytes: &[u8]) {
     });
 }
 
+/// Of [`websocket::Reader`], without compression and with it.
+pub fn of_websocket(bytes: &[u8]) {
+    for compression in [Compression::None, Compression::Deflate] {
+        let (transcript, ..) = check_splits(bytes, |pieces| {
+            let mut reader = websocket::Reader::new(compression);
+            let (mut transcript, mut closed, mut end) = (Transcript::default(), None, None);
+            for piece in pieces {
+                let pushed = reader.push(piece, |piece| match piece {
+                    websocket::Piece::Data(bytes) => transcript.take(Piece::Data(bytes)),
+                    websocket::Piece::End => transcript.take(Piece::End),
+                    websocket::Piece::Close(code) => closed = Some(code),
+                });
+                end = end.or(pushed.err());
+            }
+            if compression == Compression::Deflate {
+                // As of gRPC.
+                transcript.unfinished.clear();
+            }
+            (transcript, closed, end, reader.is_within_message())
+        });
+        if compression == Compression::None {
+            transcript.check_size(bytes);
+        }
+    }
+}
+
 const PROTOBUF: &[protobuf::Interest<u8>] = &[
     protobuf::Interest {
         path: &[1],
@@ -180,6 +207,7 @@ mod tests {
                 of_eventstream,
                 of_grpc,
                 of_protobuf,
+                of_websocket,
             ] {
                 check(&bytes);
             }

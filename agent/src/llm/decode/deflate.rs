@@ -102,4 +102,10 @@ impl Inflate {
     pub(super) fn is_at_end(&self) -> bool {
         self.ended
     }
+
+    /// Forgets what was inflated, and begins another stream in its place.
+    pub(super) fn restart(&mut self) {
+        self.state.reset(false);
+        self.ended = false;
+    }
 }
