@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use weir_tests::pod::Pod;
 use weir_tests::pod::running::Running;
-use weir_tests::pod::said::{Contract, Observed, Storm};
+use weir_tests::pod::said::{BY_SERVER, Contract, Observed, Storm};
 
 /// Where the cases find servers; on port 80 and on 8444 there are none.
 const SERVERS: &[&str] = &[
@@ -305,19 +305,18 @@ fn what_the_kernel_offers_is_among_the_cases() -> Result<()> {
 
 #[test]
 fn the_proxy_keeps_nobody_waiting() -> Result<()> {
-    // Half of what a timer of the proxy would take that nobody answers, and far
-    // more than a slow machine needs.
-    const MEDIAN_MAX_US: u64 = 100_000;
+    // A timer in the way of every connection is in that of the fastest too, which
+    // a busy machine is not. Timers of the proxy are 200 ms and more.
+    const FASTEST_MAX_US: u64 = 150_000;
     let pod = Pod::captured("")?;
     let _servers = pod.serve_the_world()?;
     let _proxy = pod.proxy()?;
-    let words = ["storm", "--count=21", "--threads=1", "--timeline"];
+    let words = ["storm", "--count=20", "--threads=1", "--timeline"];
     let storm: Storm = pod.application(&words)?;
-    assert_eq!(storm.timeline.len(), 21, "{storm:?}");
+    storm.all_answered(BY_SERVER, 20)?;
     let took = storm.timeline.iter().map(|it| it.ended_us - it.started_us);
-    let mut took: Vec<u64> = took.collect();
-    took.sort_unstable();
-    assert!(took[10] < MEDIAN_MAX_US, "microseconds each: {took:?}");
+    let fastest = took.min();
+    assert!(fastest < Some(FASTEST_MAX_US), "{:?}", storm.timeline);
     Ok(())
 }
 
