@@ -27,6 +27,9 @@ pub struct Flow {
     pub cookie: u64,
     /// cgroup v2 id of the task that called `connect`.
     pub cgroup: u64,
+    /// Cookie of the network namespace in which the proxy was found listening; 0
+    /// if that listener has no storage to hold it too.
+    pub netns: u64,
     /// Process (thread group) id of that task, in the initial pid namespace.
     pub pid: u32,
     /// User id of that task, in the initial user namespace.
@@ -66,7 +69,7 @@ pub struct FlowEvent {
 pub struct HandshakeKey {
     /// The application's source address as the proxy sees it; IPv4 as mapped.
     pub addr: [u8; 16],
-    /// Network namespace cookie, 0 where the kernel does not offer it to both ends.
+    /// Network namespace cookie: two below one cgroup may use the same ports.
     pub netns: u64,
     /// The application's source port, host order.
     pub port: u16,
@@ -91,13 +94,13 @@ pub fn is_mapped(addr: &[u8; 16]) -> bool {
 }
 
 const _: () = {
-    assert!(size_of::<Flow>() == 48 && align_of::<Flow>() == 8);
+    assert!(size_of::<Flow>() == 56 && align_of::<Flow>() == 8);
     assert!(core::mem::offset_of!(Flow, cookie) == 16);
-    assert!(core::mem::offset_of!(Flow, pid) == 32);
-    assert!(core::mem::offset_of!(Flow, port) == 40);
-    assert!(core::mem::offset_of!(Flow, source_bound) == 44);
-    assert!(size_of::<FlowEvent>() == 64 && align_of::<FlowEvent>() == 8);
-    assert!(core::mem::offset_of!(FlowEvent, reason) == 56);
+    assert!(core::mem::offset_of!(Flow, pid) == 40);
+    assert!(core::mem::offset_of!(Flow, port) == 48);
+    assert!(core::mem::offset_of!(Flow, source_bound) == 52);
+    assert!(size_of::<FlowEvent>() == 72 && align_of::<FlowEvent>() == 8);
+    assert!(core::mem::offset_of!(FlowEvent, reason) == 64);
     assert!(size_of::<HandshakeKey>() == 32 && align_of::<HandshakeKey>() == 8);
     assert!(core::mem::offset_of!(HandshakeKey, port) == 24);
     assert!(core::mem::offset_of!(HandshakeKey, reserved) == 28);
@@ -115,9 +118,9 @@ unsafe impl aya::Pod for HandshakeKey {}
 impl FlowEvent {
     /// Reads an event from the bytes the kernel wrote.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
-        let (flow, rest) = bytes.split_at(48);
-        let mut whole = [0; 48];
+    pub fn from_bytes(bytes: &[u8; 72]) -> Self {
+        let (flow, rest) = bytes.split_at(56);
+        let mut whole = [0; 56];
         whole.copy_from_slice(flow);
         let mut at_ns = [0; 8];
         at_ns.copy_from_slice(&rest[..8]);
@@ -138,6 +141,7 @@ impl Flow {
             addr: [0; 16],
             cookie: 0,
             cgroup: 0,
+            netns: 0,
             pid: 0,
             uid: 0,
             port: 0,
@@ -149,7 +153,7 @@ impl Flow {
 
     /// Reads a flow from the bytes the kernel wrote.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8; 48]) -> Self {
+    pub fn from_bytes(bytes: &[u8; 56]) -> Self {
         let mut addr = [0; 16];
         addr.copy_from_slice(&bytes[..16]);
         let eight = |at: usize| {
@@ -164,12 +168,13 @@ impl Flow {
             addr,
             cookie: eight(16),
             cgroup: eight(24),
-            pid: four(32),
-            uid: four(36),
-            port: u16::from_ne_bytes([bytes[40], bytes[41]]),
-            family: bytes[42],
-            role: bytes[43],
-            source_bound: four(44),
+            netns: eight(32),
+            pid: four(40),
+            uid: four(44),
+            port: u16::from_ne_bytes([bytes[48], bytes[49]]),
+            family: bytes[50],
+            role: bytes[51],
+            source_bound: four(52),
         }
     }
 }
@@ -180,30 +185,33 @@ mod tests {
 
     #[test]
     fn a_flow_written_by_hand_reads_back() {
-        let mut bytes = [0; 48];
+        let mut bytes = [0; 56];
         bytes[..16].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 203, 0, 113, 7]);
         bytes[16..24].copy_from_slice(&0x0102_0304_0506_0708_u64.to_ne_bytes());
         bytes[24..32].copy_from_slice(&9_u64.to_ne_bytes());
-        bytes[32..36].copy_from_slice(&4321_u32.to_ne_bytes());
-        bytes[36..40].copy_from_slice(&1000_u32.to_ne_bytes());
-        bytes[40..42].copy_from_slice(&443_u16.to_ne_bytes());
-        bytes[42] = 4;
-        bytes[43] = 2;
+        bytes[32..40].copy_from_slice(&7_u64.to_ne_bytes());
+        bytes[40..44].copy_from_slice(&4321_u32.to_ne_bytes());
+        bytes[44..48].copy_from_slice(&1000_u32.to_ne_bytes());
+        bytes[48..50].copy_from_slice(&443_u16.to_ne_bytes());
+        bytes[50] = 4;
+        bytes[51] = 2;
+        bytes[52..56].copy_from_slice(&1_u32.to_ne_bytes());
         let flow = Flow::from_bytes(&bytes);
         assert_eq!(flow.addr, mapped([203, 0, 113, 7]));
         assert!(is_mapped(&flow.addr));
         assert_eq!((flow.cookie, flow.cgroup), (0x0102_0304_0506_0708, 9));
+        assert_eq!((flow.netns, flow.source_bound), (7, 1));
         assert_eq!((flow.pid, flow.uid, flow.port), (4321, 1000, 443));
         assert_eq!((flow.family, flow.role), (4, Role::Proxy as u8));
     }
 
     #[test]
     fn an_event_written_by_hand_reads_back() {
-        let mut bytes = [0; 64];
-        bytes[40..42].copy_from_slice(&443_u16.to_ne_bytes());
-        bytes[48..56].copy_from_slice(&7_000_000_001_u64.to_ne_bytes());
-        bytes[56..60].copy_from_slice(&8_u32.to_ne_bytes());
-        bytes[60..64].copy_from_slice(&17_u32.to_ne_bytes());
+        let mut bytes = [0; 72];
+        bytes[48..50].copy_from_slice(&443_u16.to_ne_bytes());
+        bytes[56..64].copy_from_slice(&7_000_000_001_u64.to_ne_bytes());
+        bytes[64..68].copy_from_slice(&8_u32.to_ne_bytes());
+        bytes[68..72].copy_from_slice(&17_u32.to_ne_bytes());
         let event = FlowEvent::from_bytes(&bytes);
         assert_eq!((event.flow.port, event.at_ns), (443, 7_000_000_001));
         assert_eq!((event.reason, event.protocol), (8, 17));

@@ -20,7 +20,7 @@ mod reason;
 mod settings;
 
 pub use flow::{Flow, FlowEvent, HandshakeKey, Role, is_mapped, mapped};
-pub use names::{global, map, program};
+pub use names::{map, program};
 pub use reason::{FlowOutcome, FlowReason};
 pub use settings::{MAX_LOCAL_ADDRESSES, MAX_PORTS, OnProxyDown, Quic, Settings, TOKEN_LEN};
 

@@ -44,15 +44,6 @@ pub mod map {
     pub const EVENTS: &str = "WEIR_EVENTS";
 }
 
-/// Names of constants that user space sets when it loads the programs. The
-/// verifier then sees which code is dead, and does not mind what the kernel
-/// lacks there.
-pub mod global {
-    /// `u32`, 1 where `sock_ops` programs may ask for the network namespace's
-    /// cookie (6.1 has it, 5.10 has not).
-    pub const NETNS_COOKIE: &str = "WEIR_NETNS_COOKIE";
-}
-
 #[cfg(test)]
 mod tests {
     use super::{map, program};

@@ -104,7 +104,8 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
     let listen_port = listen_port(settings, flow.cookie);
     let mut decision = decide(&attempt, settings);
     if let Decision::Redirect(reason) = decision {
-        let listener = listener(ctx, &addr, listen_port, settings);
+        let (listener, netns) = listener(ctx, &addr, listen_port, settings);
+        flow.netns = netns;
         if let Listener::Foreign = listener {
             count(FlowReason::ListenerUnclaimed);
         }
@@ -153,7 +154,12 @@ pub(crate) fn caller_flow(port: u16, family: u8) -> Flow {
 /// there is no heartbeat to go stale; and it counts only if that listener was
 /// claimed, so that an application cannot take the port of a proxy that is gone.
 #[inline(always)]
-fn listener(ctx: &SockAddrContext, addr: &[u8; 16], port: u16, settings: &Settings) -> Listener {
+fn listener(
+    ctx: &SockAddrContext,
+    addr: &[u8; 16],
+    port: u16,
+    settings: &Settings,
+) -> (Listener, u64) {
     // SAFETY: all-zero is a valid tuple.
     let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
     let port = port.to_be();
@@ -191,23 +197,27 @@ fn listener(ctx: &SockAddrContext, addr: &[u8; 16], port: u16, settings: &Settin
         }
     };
     if found.is_null() {
-        return Listener::Absent;
+        return (Listener::Absent, 0);
     }
-    // A proxy that is exempt by its user cannot claim, and is believed.
-    let trusted = settings.exempt_uid != 0 || has_role(found, Role::Listener);
+    let mut netns = 0;
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    if let Some(claimed) = unsafe { stored_flow(found).as_mut() }
+        && claimed.role == Role::Listener as u8
+    {
+        // SAFETY: the helper takes the context of this program type.
+        netns = unsafe { helpers::bpf_get_netns_cookie(ctx.sock_addr.cast()) };
+        // Sockets that it accepts inherit it. Always the same value, whoever
+        // writes it: a listener stays in its namespace.
+        claimed.netns = netns;
+    }
     // SAFETY: the lookup took a reference, which is released exactly once.
     unsafe { helpers::bpf_sk_release(found.cast()) };
-    if trusted {
-        Listener::Trusted
+    // A proxy that is exempt by its user cannot claim, and is believed.
+    if netns != 0 || settings.exempt_uid != 0 {
+        (Listener::Trusted, netns)
     } else {
-        Listener::Foreign
+        (Listener::Foreign, 0)
     }
-}
-
-#[inline(always)]
-fn has_role(sk: *mut bpf_sock, role: Role) -> bool {
-    // SAFETY: null, or a value in the map that lives until this program returns.
-    unsafe { stored_flow(sk).as_ref() }.is_some_and(|flow| flow.role == role as u8)
 }
 
 /// Whether weir has bound the socket when it was redirected before.
@@ -219,7 +229,8 @@ fn is_source_bound(sk: *mut bpf_sock) -> bool {
 
 #[inline(always)]
 fn is_canary(sk: *mut bpf_sock) -> bool {
-    has_role(sk, Role::Canary)
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    unsafe { stored_flow(sk).as_ref() }.is_some_and(|flow| flow.role == Role::Canary as u8)
 }
 
 /// Whose traffic this is, as far as the task tells.

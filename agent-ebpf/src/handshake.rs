@@ -5,12 +5,10 @@
 //! so there is nothing to expire.
 
 use aya_ebpf::{
-    Global,
     bindings::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
         BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock, bpf_sock_ops,
     },
-    helpers::generated as helpers,
     programs::SockOpsContext,
 };
 use aya_log_ebpf::debug;
@@ -25,11 +23,6 @@ use crate::{
 };
 
 const AF_INET: u32 = 2;
-
-/// 1 where this program type may ask for the namespace's cookie; set by the
-/// loader, so that the verifier never sees the call where it may not.
-#[unsafe(no_mangle)]
-static WEIR_NETNS_COOKIE: Global<u32> = Global::new(0);
 
 pub(crate) fn event(ctx: &SockOpsContext) {
     match ctx.op() {
@@ -48,7 +41,7 @@ fn publish(ctx: &SockOpsContext) {
     };
     let key = HandshakeKey {
         addr: local_addr(ctx.ops),
-        netns: netns(ctx.ops),
+        netns: flow.netns,
         port: local_port(ctx.ops),
         proxy_port: remote_port(ctx.ops),
         reserved: 0,
@@ -72,9 +65,13 @@ fn adopt(ctx: &SockOpsContext) {
     if !is_listen_port(settings, proxy_port) {
         return;
     }
+    let sk = socket(ctx.ops);
+    if sk.is_null() {
+        return;
+    }
     let key = HandshakeKey {
         addr: remote_addr(ctx.ops),
-        netns: netns(ctx.ops),
+        netns: inherited_netns(sk),
         port: remote_port(ctx.ops),
         proxy_port,
         reserved: 0,
@@ -84,8 +81,7 @@ fn adopt(ctx: &SockOpsContext) {
         return;
     };
     flow.role = Role::Proxy as u8;
-    let sk = socket(ctx.ops);
-    if sk.is_null() || !store_flow(sk, &mut flow) {
+    if !store_flow(sk, &mut flow) {
         count(FlowReason::StorageFailed);
     }
     let _ = WEIR_HANDSHAKE.remove(key);
@@ -103,7 +99,7 @@ fn withdraw(ctx: &SockOpsContext) {
     };
     let key = HandshakeKey {
         addr: local_addr(ctx.ops),
-        netns: netns(ctx.ops),
+        netns: flow.netns,
         port: local_port(ctx.ops),
         proxy_port: remote_port(ctx.ops),
         reserved: 0,
@@ -113,6 +109,14 @@ fn withdraw(ctx: &SockOpsContext) {
     if ours {
         let _ = WEIR_HANDSHAKE.remove(key);
     }
+}
+
+/// The network namespace that the connect hook has noted with the listener, and
+/// the accepted socket has inherited. Asking here takes a newer kernel than 5.10.
+#[inline(always)]
+fn inherited_netns(sk: *mut bpf_sock) -> u64 {
+    // SAFETY: null, or a value in the map that lives until this program returns.
+    unsafe { stored_flow(sk).as_ref() }.map_or(0, |inherited| inherited.netns)
 }
 
 #[inline(always)]
@@ -130,16 +134,6 @@ fn application_flow(ctx: &SockOpsContext) -> Option<Flow> {
 fn socket(ops: *mut bpf_sock_ops) -> *mut bpf_sock {
     // SAFETY: the kernel passes a valid context; the union has one arm.
     unsafe { (*ops).__bindgen_anon_2.sk }
-}
-
-/// The network namespace both ends are in, 0 where the kernel does not tell.
-#[inline(always)]
-fn netns(ops: *mut bpf_sock_ops) -> u64 {
-    if WEIR_NETNS_COOKIE.load() == 0 {
-        return 0;
-    }
-    // SAFETY: the helper takes the context of this program type.
-    unsafe { helpers::bpf_get_netns_cookie(ops.cast()) }
 }
 
 #[inline(always)]

@@ -3,8 +3,11 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    btf_maps::{Array, HashMap, RingBuf, SkStorage},
+    bindings::{
+        BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE,
+        bpf_map_type::BPF_MAP_TYPE_SK_STORAGE, bpf_sock,
+    },
+    btf_maps::{Array, HashMap, RingBuf},
     helpers::generated as helpers,
     macros::btf_map,
 };
@@ -46,7 +49,34 @@ pub(crate) static WEIR_LOCAL: HashMap<
 pub(crate) static WEIR_EVENTS: RingBuf<FlowEvent, EVENTS_BYTES> = RingBuf::new();
 
 #[btf_map]
-pub(crate) static WEIR_FLOW: SkStorage<Flow> = SkStorage::new();
+pub(crate) static WEIR_FLOW: ClonedSkStorage<Flow> = ClonedSkStorage::new();
+
+/// Socket storage that an accepted socket inherits from its listener
+/// (`BPF_F_CLONE`, Linux 5.4), which the library does not offer. The loader reads
+/// the definition from the types; nothing is ever dereferenced.
+#[repr(C)]
+pub(crate) struct ClonedSkStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+}
+
+// SAFETY: a definition of constants, as said above.
+unsafe impl<T> Sync for ClonedSkStorage<T> {}
+
+impl<T> ClonedSkStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }
+    }
+}
 
 #[btf_map]
 pub(crate) static WEIR_HANDSHAKE: HashMap<

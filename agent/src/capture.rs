@@ -11,11 +11,10 @@ pub mod upgrade;
 
 use std::{
     collections::BTreeSet,
-    fmt, io,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
     os::fd::{AsFd, BorrowedFd},
-    path::PathBuf,
 };
 
 use aya::{
@@ -24,7 +23,7 @@ use aya::{
     programs::{CgroupSockAddr, CgroupSockopt, ProgramError, ProgramFd, SockOps},
 };
 use serde::{Deserialize, Serialize};
-use weir_common::{FlowReason, MAX_LOCAL_ADDRESSES, Settings, global, map, program};
+use weir_common::{FlowReason, MAX_LOCAL_ADDRESSES, Settings, map, program};
 
 use crate::{
     config::CaptureConfig,
@@ -218,28 +217,12 @@ pub enum KernelLog {
     Debug = 4,
 }
 
-/// What the running kernel offers beyond what weir needs, as found by loading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features {
-    /// `sock_ops` programs know the network namespace's cookie, so that two
-    /// namespaces below one cgroup cannot be mixed up.
-    pub netns_cookie: bool,
-}
-
-impl fmt::Display for Features {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let netns_cookie = if self.netns_cookie { "yes" } else { "no" };
-        write!(out, "netns cookie {netns_cookie}")
-    }
-}
-
 /// weir's programs and maps, loaded.
 ///
 /// Dropping it closes the descriptors; programs that were attached stay with
 /// their cgroup until it is removed.
 pub struct Capture {
     ebpf: Ebpf,
-    features: Features,
     settings: Array<MapData, Settings>,
     local: HashMap<MapData, [u8; 16], u32>,
     counters: HashMap<MapData, u32, u64>,
@@ -255,37 +238,16 @@ impl Capture {
     pub fn load(log: KernelLog, previous: Option<&Previous>) -> Result<Self, CaptureError> {
         let pins = previous.map(Previous::pin_maps).transpose()?;
         let pins = pins.as_ref().map(|pins| pins.paths()).unwrap_or_default();
-        let newest = Features { netns_cookie: true };
-        match Self::load_with(log, newest, &pins) {
-            // The verifier knows no such helper for this program type.
-            Err(CaptureError::Program { .. }) => {
-                let oldest = Features {
-                    netns_cookie: false,
-                };
-                Self::load_with(log, oldest, &pins)
-            }
-            other => other,
-        }
-    }
-
-    fn load_with(
-        log: KernelLog,
-        features: Features,
-        pins: &[(&'static str, PathBuf)],
-    ) -> Result<Self, CaptureError> {
         if OBJECT.is_empty() {
             return Err(CaptureError::NoObject);
         }
         let level = log as u8;
-        let netns_cookie = u32::from(features.netns_cookie);
         let mut loader = EbpfLoader::new();
-        loader
-            .override_global(LOG_LEVEL, &level, true)
-            .override_global(global::NETNS_COOKIE, &netns_cookie, true);
+        loader.override_global(LOG_LEVEL, &level, true);
         if log == KernelLog::Off {
             loader.map_max_entries(LOGS, LOGS_UNUSED_BYTES);
         }
-        for (name, path) in pins {
+        for (name, path) in &pins {
             loader.map_pin_path(name, path);
         }
         let mut ebpf = loader
@@ -303,7 +265,6 @@ impl Capture {
                 .map_err(|source| map_error(map::COUNTERS, source))?;
         let mut capture = Self {
             ebpf,
-            features,
             settings,
             local,
             counters,
@@ -324,12 +285,6 @@ impl Capture {
             }
         }
         Ok(())
-    }
-
-    /// What the running kernel offers.
-    #[must_use]
-    pub fn features(&self) -> Features {
-        self.features
     }
 
     /// Attaches all programs to a cgroup v2 directory, or none.

@@ -85,14 +85,13 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         Some(previous) => capture.attach_replacing(cgroup.as_fd(), previous)?,
     }
     say(&format!(
-        "{} 9 programs on {} (kernel features: {})",
+        "{} 9 programs on {}",
         if previous.is_none() {
             "attached"
         } else {
             "replaced"
         },
         cgroup.path().display(),
-        capture.features(),
     ));
     Ok(ExitCode::SUCCESS)
 }
