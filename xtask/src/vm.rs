@@ -272,6 +272,9 @@ fn variables(accelerator: Accelerator) -> Vec<(&'static str, String)> {
     ];
     if accelerator == Accelerator::Tcg {
         variables.push(("WEIR_TEST_CONNECTIONS", EMULATED_CONNECTIONS.to_string()));
+        // One test at a time: what one asserts about time, another would spoil on processors this
+        // slow.
+        variables.push(("RUST_TEST_THREADS", "1".to_owned()));
     }
     variables
 }
