@@ -200,9 +200,18 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
         .is_some_and(|counts| counts.fallback.is_some());
     let is_stop = draft.kind.take().as_deref() == Some("message_stop");
     let ends = draft.finish_reason.is_some() && draft.counts.is_some();
-    reading.commit(draft);
+    commit_body(draft, reading);
     reading.is_usage_final |= ends || has_metrics;
     reading.has_ended |= is_stop || has_metrics;
+}
+
+/// Takes a body. What AWS logs a call by is in the head of the response, and
+/// comes before a name that the model gives it.
+pub(super) fn commit_body(mut draft: Draft, reading: &mut Reading) {
+    if reading.id.is_some() {
+        draft.id = None;
+    }
+    reading.commit(draft);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

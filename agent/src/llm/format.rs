@@ -103,8 +103,7 @@ impl Format {
             | Api::CohereChatV1
             | Api::CohereGenerate
             | Api::CohereEmbed
-            | Api::CohereRerank
-            | Api::CohereOther => Some(Self::Cohere),
+            | Api::CohereRerank => Some(Self::Cohere),
             Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => Some(Self::Ollama),
             Api::TgiGenerate => Some(Self::Tgi),
             Api::KserveInfer | Api::KserveGenerate => Some(Self::Kserve),
@@ -121,6 +120,7 @@ impl Format {
             | Api::AnthropicBatches
             | Api::BedrockInvokeBidirectional
             | Api::BedrockCountTokens
+            | Api::CohereOther
             | Api::BedrockAsyncInvoke
             | Api::BedrockGuardrail
             | Api::GeminiBatch
@@ -162,6 +162,12 @@ impl Format {
     /// How the fields of a request are read that is a form.
     pub(super) fn take_field(self) -> Option<fn(Field<'_>, &mut RequestFacts)> {
         (self == Self::OpenAiTask).then_some(openai_task::take_field)
+    }
+
+    /// Whether tokens can be told from the length of text. Images, sound and
+    /// videos have little to do with the words that asked for them.
+    pub(super) fn is_text(self) -> bool {
+        self != Self::OpenAiTask
     }
 
     /// Whether an answer that is no document is nothing unusual: sound, images
@@ -308,6 +314,7 @@ impl Format {
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
             Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
+            Self::BedrockInvoke => bedrock_invoke::commit_body(draft, reading),
             Self::OpenAiChat
             | Self::OpenAiTask
             | Self::MistralConversations
@@ -318,7 +325,6 @@ impl Format {
             | Self::GeminiPredict
             | Self::GeminiInteractions
             | Self::BedrockConverse
-            | Self::BedrockInvoke
             | Self::AnyModel
             | Self::Cohere
             | Self::Ollama
