@@ -1,8 +1,10 @@
 //! Connections made by io_uring, which does not come through the same system call.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::panic::resume_unwind;
+use std::thread;
 
 use io_uring::{IoUring, opcode, types};
 use socket2::SockAddr;
@@ -12,13 +14,20 @@ use super::Case;
 use super::observer::{Observer, stream_for};
 
 pub(super) const CASES: &[Case] = &[
-    ("io_uring connect, IPv4", |it| {
-        connect(it, SocketAddr::new(WORLD4, 443))
-    }),
-    ("io_uring connect, IPv6", |it| {
-        connect(it, SocketAddr::new(WORLD6, 443))
-    }),
+    ("io_uring connect, IPv4", |it| apart(it, WORLD4)),
+    ("io_uring connect, IPv6", |it| apart(it, WORLD6)),
 ];
+
+/// On a thread of its own: a ring interrupts the thread that made it, also a
+/// while after it is gone, and with it the cases that follow.
+fn apart(it: &mut Observer, ip: IpAddr) -> io::Result<()> {
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| connect(it, SocketAddr::new(ip, 443)));
+        connecting
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
 
 fn connect(it: &mut Observer, to: SocketAddr) -> io::Result<()> {
     let mut ring = match IoUring::new(4) {
