@@ -2,12 +2,15 @@
 //!
 //! [`exchange`] is the value that lives as long as an exchange and ends in a
 //! [`record`]; [`prices`] turns token counts into money; [`report`] adds records
-//! up. [`reason`] names every way a connection can be decided. Time is passed
+//! up. [`reason`] names every way a connection can be decided, [`trace`] the span
+//! that an exchange is, [`pace`] how evenly its answer came. Time is passed
 //! in, and records leave through a sink: nothing here does input or output.
 
 pub mod exchange;
+pub mod pace;
 pub mod prices;
 pub mod reason;
 pub mod record;
 pub mod report;
 pub mod timestamp;
+pub mod trace;

@@ -166,6 +166,7 @@ impl Intercepted {
         Opening {
             host: Some(Arc::clone(&self.host)),
             provider: Some(self.provider.clone()),
+            port: self.origin.port(),
             target: Some(target),
             request_headers,
             decision: Decision::Intercept,

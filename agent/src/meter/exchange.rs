@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::pace::Pace;
 use super::prices::{Call, PriceTable};
 use super::reason::{Decision, Reason};
 use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
 use super::timestamp::Timestamp;
+use super::trace::{Parent, Trace};
 use crate::llm::catalogue::Provider;
 use crate::llm::classify::Target;
 use crate::llm::headers::Headers;
@@ -33,6 +35,8 @@ pub struct Meter {
     sink: Arc<dyn RecordSink>,
     prices: Arc<PriceTable>,
     ids: Arc<AtomicU64>,
+    /// Its keys are random: what it makes of a number nobody can tell.
+    bits: RandomState,
 }
 
 impl Meter {
@@ -47,7 +51,18 @@ impl Meter {
             sink,
             prices,
             ids,
+            bits: RandomState::new(),
         }
+    }
+
+    /// The span of an exchange whose request has these headers.
+    fn trace(&self, headers: &Headers) -> Trace {
+        let parent = headers
+            .get("traceparent")
+            .and_then(|context| Parent::parse(context, headers.get("tracestate")));
+        Trace::continuing(parent, || {
+            self.bits.hash_one(self.ids.fetch_add(1, Ordering::Relaxed))
+        })
     }
 
     fn id(&self, started: Timestamp) -> String {
@@ -66,6 +81,8 @@ pub struct Opening {
     pub host: Option<Arc<str>>,
     /// Who bills for the host.
     pub provider: Option<Provider>,
+    /// The port that is called.
+    pub port: u16,
     /// The API addressed; `None` for a connection that was not read.
     pub target: Option<Target>,
     /// Of the request, those that metering reads.
@@ -106,6 +123,8 @@ pub struct Exchange {
     opened_at: Instant,
     head_forwarded_at: Option<Instant>,
     first_chunk_at: Option<Instant>,
+    trace: Option<Trace>,
+    pace: Pace,
     overhead: Option<Duration>,
     inspector: Option<Inspector>,
     problems: Vec<Problem>,
@@ -125,6 +144,9 @@ impl Exchange {
             .target
             .clone()
             .map(|target| Inspector::new(target, &opening.request_headers));
+        let trace = inspector
+            .is_some()
+            .then(|| meter.trace(&opening.request_headers));
         Self {
             meter: meter.clone(),
             opening,
@@ -132,6 +154,8 @@ impl Exchange {
             opened_at,
             head_forwarded_at: None,
             first_chunk_at: None,
+            trace,
+            pace: Pace::default(),
             overhead: None,
             inspector,
             problems: Vec::new(),
@@ -174,13 +198,15 @@ impl Exchange {
     pub fn response_body(&mut self, wire_bytes: &[u8]) {
         self.bytes_received = self.bytes_received.saturating_add(wire_bytes.len() as u64);
         self.inspect(|inspector| inspector.response_body(wire_bytes));
-        if self.first_chunk_at.is_none()
-            && self
+        let has_begun = self.first_chunk_at.is_some()
+            || self
                 .inspector
                 .as_ref()
-                .is_none_or(Inspector::has_seen_content)
-        {
-            self.first_chunk_at = Some((self.meter.clock)());
+                .is_none_or(Inspector::has_seen_content);
+        if has_begun {
+            let now = (self.meter.clock)();
+            self.first_chunk_at.get_or_insert(now);
+            self.pace.arrived(now);
         }
     }
 
@@ -319,6 +345,9 @@ impl Exchange {
             outcome,
             service_tier: seen.service_tier,
             problems: std::mem::take(&mut self.problems),
+            port: self.trace.is_some().then_some(opening.port),
+            trace: self.trace.take(),
+            pace: (seen.stream == Some(true)).then(|| std::mem::take(&mut self.pace)),
         };
         self.meter.sink.record(record);
     }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::reason::{Decision, Reason};
 use super::timestamp::Timestamp;
+use super::trace::Trace;
 use crate::llm::observation::Problem;
 use crate::llm::usage::Provenance;
 
@@ -94,6 +96,15 @@ pub struct Record {
     pub service_tier: Option<String>,
     /// What kept the inspection from seeing everything.
     pub problems: Vec<Problem>,
+    /// The port that was called; exchanges that were read only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The span of the exchange; exchanges that were read only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+    /// How evenly a stream arrived. For metrics: a line has no use for it.
+    #[serde(skip)]
+    pub pace: Option<Pace>,
 }
 
 impl Record {
@@ -209,6 +220,12 @@ impl CostProvenance {
 pub struct Millis(Duration);
 
 impl Millis {
+    /// The duration itself.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+
     /// The duration in seconds.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {

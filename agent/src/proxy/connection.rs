@@ -392,6 +392,7 @@ impl Accepted {
         Opening {
             host: host.or_else(|| Some(self.origin.to_string().into())),
             provider,
+            port: self.origin.port(),
             target: None,
             request_headers: Headers::default(),
             decision,

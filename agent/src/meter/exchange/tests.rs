@@ -59,6 +59,7 @@ fn opening() -> Opening {
     Opening {
         host: Some("api.openai.com".into()),
         provider: Some(Provider::OpenAi),
+        port: 443,
         target: Some(Api::OpenAiChat.into()),
         request_headers: Headers::default(),
         decision: Decision::Intercept,

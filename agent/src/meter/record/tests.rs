@@ -54,6 +54,9 @@ pub(crate) fn golden() -> Record {
         outcome: OutcomeKind::Complete,
         service_tier: Some("default".into()),
         problems: vec![],
+        port: None,
+        trace: None,
+        pace: None,
     }
 }
 
