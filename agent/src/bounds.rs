@@ -17,15 +17,28 @@ pub enum Bound {
     ProcessQueries,
     /// The terminal did not keep up, and a line was left out.
     LiveLines,
+    /// A line was left out of the exchange log: nobody took it in time.
+    ExchangeLog,
+    /// A span was not exported: too many were waiting, or the collector did not
+    /// take it.
+    OtlpSpans,
+    /// Metrics were added up under no attributes, for want of room.
+    OtlpSeries,
+    /// A payload was not captured, or not written.
+    Capture,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
         Self::LiveLines,
+        Self::ExchangeLog,
+        Self::OtlpSpans,
+        Self::OtlpSeries,
+        Self::Capture,
     ];
 
     /// The name used as a label.
@@ -36,12 +49,21 @@ impl Bound {
             Self::HeldRequest => "held_request",
             Self::ProcessQueries => "process_queries",
             Self::LiveLines => "live_lines",
+            Self::ExchangeLog => "exchange_log",
+            Self::OtlpSpans => "otlp_spans",
+            Self::OtlpSeries => "otlp_series",
+            Self::Capture => "capture",
         }
     }
 
     /// Counts a hit.
     pub fn hit(self) {
-        self.count().fetch_add(1, Ordering::Relaxed);
+        self.hit_times(1);
+    }
+
+    /// Counts as many hits.
+    pub fn hit_times(self, times: u64) {
+        self.count().fetch_add(times, Ordering::Relaxed);
     }
 
     /// Hits since the process started.

@@ -237,6 +237,10 @@ pub struct ProxyArgs {
     /// Show each call on standard error as it ends
     #[arg(long)]
     pub live: bool,
+    /// Form in which calls are logged: `json` writes the record of each as a line of JSON on standard
+    /// output
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub log_format: LogFormat,
 }
 
 /// Which cgroup is meant.
@@ -342,6 +346,10 @@ pub struct ExecArgs {
     /// Show each call on standard error as it ends
     #[arg(long)]
     pub live: bool,
+    /// Form in which calls are logged: `json` writes the record of each as a line of JSON on standard
+    /// error, unless `telemetry.exchange_log` names another place
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub log_format: LogFormat,
     /// Where metrics and health are served, or `off` [default: 127.0.0.1:15020 if free]
     ///
     /// An address that is given and in use is an error; port 0 takes any free one.
@@ -381,6 +389,9 @@ pub struct SupervisedArgs {
     /// Show each call on standard error as it ends.
     #[arg(long)]
     pub live: bool,
+    /// Form in which calls are logged.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
     /// Where metrics and health are served.
     #[arg(long, default_value = "default")]
     pub admin: AdminChoice,
@@ -413,6 +424,7 @@ impl SupervisedArgs {
             option("--config", config.into());
         }
         option("--report", self.report.to_string().into());
+        option("--log-format", self.log_format.to_string().into());
         option("--admin", self.admin.to_string().into());
         option("--user", self.user.to_string().into());
         option("--group", self.group.to_string().into());
@@ -441,6 +453,25 @@ impl fmt::Display for ReportFormat {
             Self::Table => "table",
             Self::Json => "json",
             Self::None => "none",
+        })
+    }
+}
+
+/// Form in which calls are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Not, unless `--live` shows them to people
+    #[default]
+    Text,
+    /// One line of JSON each
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
         })
     }
 }
@@ -596,6 +627,7 @@ mod tests {
                 config: Some("-c weir.yaml".into()),
                 report: ReportFormat::None,
                 live: true,
+                log_format: LogFormat::Json,
                 admin: AdminChoice::At("[::1]:9".parse().expect("an address")),
                 user: 61184,
                 group: 61185,
@@ -606,6 +638,7 @@ mod tests {
                 config: None,
                 report: ReportFormat::Table,
                 live: false,
+                log_format: LogFormat::Text,
                 admin: AdminChoice::Default,
                 user: 1,
                 group: 2,

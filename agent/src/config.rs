@@ -11,6 +11,7 @@
 mod capture;
 mod models;
 mod prices;
+mod telemetry;
 mod tls;
 
 use std::fmt;
@@ -23,6 +24,10 @@ use serde::Deserialize;
 pub use capture::{CaptureConfig, Ports, PortsError};
 pub use models::{ModelHost, ModelsConfig, StreamUsage};
 pub use prices::PricesConfig;
+pub use telemetry::{
+    BodyBytesMax, CaptureDestination, CaptureRule, Destination, OtlpConfig, OtlpProtocol,
+    PayloadConfig, Semconv, Share, TelemetryConfig,
+};
 pub use tls::{TlsConfig, UpstreamRoot, UpstreamRoots};
 
 /// Upper bound of a configuration file, in bytes: far above any real one, and
@@ -41,6 +46,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// What calls cost.
     pub prices: PricesConfig,
+    /// What leaves weir about the calls, and where to.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -101,6 +108,7 @@ impl Config {
         if let Some(file) = &mut self.prices.file {
             *file = directory.join(&file);
         }
+        self.telemetry.resolve(directory);
     }
 }
 

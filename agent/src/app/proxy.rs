@@ -8,6 +8,7 @@
 
 mod collector;
 mod control;
+mod exports;
 mod listen;
 mod readiness;
 
@@ -30,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     collector::Collector,
     control::Supervised,
+    exports::{Output, Planned},
     listen::{ListenError, Listeners, listen},
     readiness::Prover,
 };
@@ -37,7 +39,7 @@ use super::{say, state::State};
 use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
-    cli::{AdminChoice, EXIT_OWN_FAILURE, ProxyArgs, SupervisedArgs, one_line},
+    cli::{AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs, one_line},
     config::{Config, StreamUsage},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
@@ -89,7 +91,8 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
             });
         }
     };
-    let prepared = Prepared::new(config, listeners, state.token, args.admin)?;
+    let log = (args.log_format, Output::Own);
+    let prepared = Prepared::new(config, listeners, state.token, args.admin, log)?;
     for warning in &prepared.warnings {
         say(warning);
     }
@@ -97,9 +100,10 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         publish_trust(prepared.authority.certificate_pem(), directory)?;
     }
     let runtime = runtime()?;
-    let served = runtime.block_on(async {
+    let (collector, served) = runtime.block_on(async {
         // Nobody here may look at the processes of another container.
         let serving = Serving::new(prepared, args.live, Processes::unknown())?;
+        let collector = Arc::clone(&serving.collector);
         let prover = serving.prover.clone();
         let mut proven = std::pin::pin!(async {
             prover.prove().await?;
@@ -119,9 +123,10 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
             prover.readiness.not_ready("shutting down");
         };
         serving.until(stop).await;
-        outcome
-    });
+        anyhow::Ok((collector, outcome))
+    })?;
     runtime.shutdown_timeout(TASKS_WAIT);
+    collector.finish_exports();
     served.map(|()| ExitCode::SUCCESS)
 }
 
@@ -145,7 +150,8 @@ pub fn run_supervised(args: SupervisedArgs) -> anyhow::Result<ExitCode> {
                 return Err(error).context("cannot listen on loopback");
             }
         };
-        let prepared = Prepared::new(config, listeners, token, args.admin)?;
+        let log = (args.log_format, Output::OfCommand);
+        let prepared = Prepared::new(config, listeners, token, args.admin, log)?;
         drop_to(args.user, args.group)?;
         anyhow::Ok(prepared)
     };
@@ -194,7 +200,9 @@ fn serve_supervised(
     // Streams of an HTTP/2 connection are tasks of their own, and leave their
     // record when they are dropped.
     runtime.shutdown_timeout(TASKS_WAIT);
-    collector.report(args.report, report_to)?;
+    let reported = collector.report(args.report, report_to);
+    collector.finish_exports();
+    reported?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -214,6 +222,7 @@ struct Prepared {
     listeners: Listeners,
     token: Token,
     admin: Option<TcpListener>,
+    exports: Planned,
     warnings: Vec<String>,
 }
 
@@ -223,8 +232,16 @@ impl Prepared {
         listeners: Listeners,
         token: Token,
         admin_choice: AdminChoice,
+        (log_format, output): (LogFormat, Output),
     ) -> anyhow::Result<Self> {
         let (store, mut warnings) = roots::load(config.tls.upstream_roots.as_slice())?;
+        let exports = Planned::new(
+            &config.telemetry,
+            log_format == LogFormat::Json,
+            output,
+            &store,
+            &mut warnings,
+        )?;
         let upstream = Upstream::new(store)?;
         let catalogue = Catalogue::builtin().extended(&config.models.rules())?;
         let prices = prices(config.prices.file.as_deref())?;
@@ -243,6 +260,7 @@ impl Prepared {
             listeners,
             token,
             admin,
+            exports,
             warnings,
         })
     }
@@ -265,7 +283,7 @@ impl Serving {
     fn new(prepared: Prepared, live: bool, processes: Processes) -> anyhow::Result<Self> {
         let admin_addr = prepared.admin_addr()?;
         let metrics = Arc::new(Metrics::new());
-        let collector = Collector::start(Arc::clone(&metrics), live);
+        let collector = Collector::start(Arc::clone(&metrics), live, prepared.exports.start()?);
         let mut own = prepared.listeners.addresses()?;
         own.extend(admin_addr);
         // Ports are never none, by their type.

@@ -64,7 +64,7 @@ fn what_is_not_understood_is_named_with_its_place() {
         ),
         (
             "proxy: 1\n",
-            "1:1: proxy: unknown key, expected one of capture, tls, models, prices",
+            "1:1: proxy: unknown key, expected one of capture, tls, models, prices, telemetry",
         ),
         (
             "prices:\n  fiel: x\n",

@@ -15,10 +15,12 @@ use rust_decimal::prelude::ToPrimitive;
 use weir_common::FlowReason;
 
 use self::{bounded::Bounded, coverage::Coverage};
+use super::semconv::{TOKEN_BUCKETS, error_type};
 use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
+use crate::meter::pace::SECONDS;
 use crate::meter::reason::{Decision, Reason};
-use crate::meter::record::{OutcomeKind, Record};
+use crate::meter::record::Record;
 
 /// Distinct models per label. A gateway serves some hundred; past it the name
 /// says little, and every model costs some forty series.
@@ -29,29 +31,6 @@ const PROVIDERS_MAX: usize = 50;
 
 /// Distinct error types: statuses, outcomes, and codes of the providers.
 const ERRORS_MAX: usize = 100;
-
-/// Buckets that the conventions advise for token counts.
-const TOKEN_BUCKETS: &[f64] = &[
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-];
-
-/// Buckets that the conventions advise for durations, in seconds.
-const DURATION_BUCKETS: &[f64] = &[
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-];
 
 /// From ten microseconds to a tenth of a second.
 const OVERHEAD_BUCKETS: &[f64] = &[
@@ -328,21 +307,6 @@ impl Metrics {
     }
 }
 
-/// `error.type`: what the exchange failed by, if it did.
-fn error_type(record: &Record) -> Option<String> {
-    match record.outcome {
-        OutcomeKind::Complete => match record.status {
-            Some(status) if status >= 400 => Some(status.to_string()),
-            // An error within a response that succeeded; its text is a code.
-            _ => record.error.clone(),
-        },
-        OutcomeKind::ClientGone
-        | OutcomeKind::UpstreamGone
-        | OutcomeKind::Refused
-        | OutcomeKind::Aborted => Some(record.outcome.as_str().to_owned()),
-    }
-}
-
 fn status_class(status: Option<u16>) -> &'static str {
     match status.map(|status| status / 100) {
         Some(1) => "1xx",
@@ -377,7 +341,7 @@ fn operation_duration() -> prometheus::Result<HistogramVec> {
             "gen_ai_client_operation_duration_seconds",
             "Duration of operations, from the first byte of the request to the last of the answer.",
         )
-        .buckets(DURATION_BUCKETS.to_vec()),
+        .buckets(SECONDS.to_vec()),
         &[
             "gen_ai_operation_name",
             "gen_ai_provider_name",
@@ -394,7 +358,7 @@ fn time_to_first_chunk() -> prometheus::Result<HistogramVec> {
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "From the request going out to the first event of a stream.",
         )
-        .buckets(DURATION_BUCKETS.to_vec()),
+        .buckets(SECONDS.to_vec()),
         &[
             "gen_ai_operation_name",
             "gen_ai_provider_name",

@@ -97,6 +97,7 @@ impl Proxy {
             config: args.config.clone(),
             report: args.report,
             live: args.live,
+            log_format: args.log_format,
             admin: args.admin,
             user: id,
             group: id,

@@ -1,16 +1,18 @@
-//! Where records end up: the metrics, the report, and the terminal while it runs.
+//! Where records end up: the metrics, the report, the terminal while it runs, and
+//! the exports that are configured.
 
 use std::{
     fs::File,
     io::{self, Write},
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
 
+use super::exports::Exports;
 use crate::{
     bounds::Bound,
     cli::ReportFormat,
@@ -32,10 +34,12 @@ pub(super) struct Collector {
     metrics: Arc<Metrics>,
     report: Mutex<Report>,
     live: Option<SyncSender<String>>,
+    /// None once they were finished.
+    exports: RwLock<Option<Exports>>,
 }
 
 impl Collector {
-    pub(super) fn start(metrics: Arc<Metrics>, live: bool) -> Arc<Self> {
+    pub(super) fn start(metrics: Arc<Metrics>, live: bool, exports: Exports) -> Arc<Self> {
         let live = live.then(|| {
             let (sender, receiver) = sync_channel(LIVE_LINES_MAX);
             thread::spawn(move || show(&receiver));
@@ -45,6 +49,7 @@ impl Collector {
             metrics,
             report: Mutex::default(),
             live,
+            exports: RwLock::new(Some(exports)),
         })
     }
 
@@ -74,6 +79,18 @@ impl Collector {
         }
     }
 
+    /// Lets the exports leave; later records are only counted and reported.
+    pub(super) fn finish_exports(&self) {
+        let exports = self
+            .exports
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(exports) = exports {
+            exports.finish();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +104,11 @@ impl RecordSink for Collector {
         {
             Bound::LiveLines.hit();
         }
+        let exports = self.exports.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exports) = &*exports {
+            exports.offer(&record);
+        }
+        drop(exports);
         self.lock().add(record);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::llm::observation::Problem;
-use crate::meter::record::tests::golden;
+use crate::meter::record::{OutcomeKind, tests::golden};
 
 fn lines(metrics: &Metrics, prefix: &str) -> Vec<String> {
     metrics
