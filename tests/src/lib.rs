@@ -13,7 +13,7 @@
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
 //!   and direct, so that both can be compared. [`raw`] says bytes that curl would not.
-//!   [`metrics`] asks weir itself.
+//!   [`metrics`] asks weir itself, [`collector`] is told by it.
 //! - [`exec`] is `weir exec` where only the command matters, on this machine's
 //!   own network; [`remains`] says whether a run left anything behind,
 //!   [`terminal`] has keys to press.
@@ -23,6 +23,7 @@
 //! - [`output`] and [`processes`] are what all of them look at.
 
 pub mod calls;
+pub mod collector;
 pub mod curl;
 pub mod exec;
 pub mod metrics;

@@ -1,0 +1,5 @@
+//! What `weir exec` tells others about the calls of its command: a collector, a
+//! file of lines, and nobody more than they should know.
+
+mod exported;
+mod logged;
