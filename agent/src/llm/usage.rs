@@ -39,6 +39,10 @@ pub struct Usage {
     pub output_audio: Option<u64>,
     /// Tokens generated as images; part of `output`.
     pub output_image: Option<u64>,
+    /// The part of `cache_read` that stands for sound.
+    pub cache_read_audio: Option<u64>,
+    /// The part of `cache_read` that stands for images.
+    pub cache_read_image: Option<u64>,
     /// Searches that the provider made for the model, each with a price.
     pub searches: Option<u64>,
     /// Seconds of sound or video, where that is what is billed.
@@ -63,6 +67,8 @@ impl Usage {
         self.input_image = newer.input_image.or(self.input_image);
         self.output_audio = newer.output_audio.or(self.output_audio);
         self.output_image = newer.output_image.or(self.output_image);
+        self.cache_read_audio = newer.cache_read_audio.or(self.cache_read_audio);
+        self.cache_read_image = newer.cache_read_image.or(self.cache_read_image);
         self.searches = newer.searches.or(self.searches);
         self.seconds = newer.seconds.or(self.seconds);
     }
@@ -84,6 +90,8 @@ impl Usage {
             input_image: plus(self.input_image, other.input_image),
             output_audio: plus(self.output_audio, other.output_audio),
             output_image: plus(self.output_image, other.output_image),
+            cache_read_audio: plus(self.cache_read_audio, other.cache_read_audio),
+            cache_read_image: plus(self.cache_read_image, other.cache_read_image),
             searches: plus(self.searches, other.searches),
             seconds: match (self.seconds, other.seconds) {
                 (Some(one), Some(other)) => one.checked_add(other),
