@@ -5,7 +5,8 @@
 //! exception of [`stream_usage`], whose edits the proxy applies by rule.
 //!
 //! Reading order: [`catalogue`] says whose host it is, [`classify`] which API a
-//! path is, [`inspect`] follows one exchange and ends in an [`observation`].
+//! path is, [`inspect`] follows one exchange and ends in an [`observation`], and
+//! [`session`] follows a connection that carries many.
 //! Wire formats have one file each (`openai_chat`, `openai_responses`,
 //! `anthropic`), which fill one `reading`; the framings they travel in stand
 //! beside them ([`decode`] for content codings, [`sse`], [`ndjson`],
@@ -47,6 +48,7 @@ mod openai_usage;
 pub mod protobuf;
 mod reading;
 mod request;
+pub mod session;
 pub mod sse;
 pub mod stream_usage;
 mod tgi;

@@ -160,16 +160,20 @@ impl Inspector {
 
 /// Problems met, each kind once, in order.
 #[derive(Debug, Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn note(&mut self, problem: Problem) {
+    pub(super) fn note(&mut self, problem: Problem) {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
     }
 
-    fn note_json(&mut self, error: JsonError) {
+    pub(super) fn list(&self) -> &[Problem] {
+        &self.0
+    }
+
+    pub(super) fn note_json(&mut self, error: JsonError) {
         match error {
             JsonError::Empty => {}
             JsonError::Truncated => self.note(Problem::Truncated),

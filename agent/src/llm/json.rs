@@ -92,6 +92,39 @@ pub enum Found<'a, S> {
     },
 }
 
+impl<'a, S: Copy> Found<'a, S> {
+    /// Under which name the value was asked for.
+    pub fn slot(&self) -> S {
+        match self {
+            Self::Value { slot, .. } | Self::Length { slot, .. } | Self::Mark { slot } => *slot,
+        }
+    }
+
+    /// The same value under another name.
+    pub fn under<T>(self, slot: T) -> Found<'a, T> {
+        match self {
+            Self::Value {
+                raw, key_at, span, ..
+            } => Found::Value {
+                slot,
+                raw,
+                key_at,
+                span,
+            },
+            Self::Length { bytes, .. } => Found::Length { slot, bytes },
+            Self::Mark { .. } => Found::Mark { slot },
+        }
+    }
+
+    /// The value, if its bytes were asked for.
+    pub fn raw(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Value { raw, .. } => Some(raw),
+            Self::Length { .. } | Self::Mark { .. } => None,
+        }
+    }
+}
+
 /// A whole document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {

@@ -91,6 +91,8 @@ pub enum Problem {
     ValueTooLarge,
     /// The body ended within a document, an event or an encoded stream.
     Truncated,
+    /// More calls were open on one connection than are followed.
+    TooManyTurns,
     /// The inspector itself failed; what it had seen is lost.
     Panicked,
 }
@@ -109,6 +111,7 @@ impl Problem {
             Self::TooDeep => "too_deep",
             Self::ValueTooLarge => "value_too_large",
             Self::Truncated => "truncated",
+            Self::TooManyTurns => "too_many_turns",
             Self::Panicked => "panicked",
         }
     }

@@ -259,7 +259,7 @@ impl Draft {
 
     /// What to call the error in this document, if there is one. The code is the
     /// more specific; some servers repeat the status there, which says nothing.
-    fn error(&mut self) -> Option<String> {
+    pub(super) fn error(&mut self) -> Option<String> {
         let named = self.error_code.take().or(self.error_type.take());
         self.has_error
             .then(|| named.unwrap_or_else(|| "error".to_owned()))
@@ -304,7 +304,7 @@ impl Counts {
         self.stated_cost = newer.stated_cost.or(self.stated_cost);
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
