@@ -26,11 +26,13 @@ pub enum Bound {
     OtlpSeries,
     /// A payload was not captured, or not written.
     Capture,
+    /// A response was forgotten that others may state again.
+    CountedResponses,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
@@ -39,6 +41,7 @@ impl Bound {
         Self::OtlpSpans,
         Self::OtlpSeries,
         Self::Capture,
+        Self::CountedResponses,
     ];
 
     /// The name used as a label.
@@ -53,6 +56,7 @@ impl Bound {
             Self::OtlpSpans => "otlp_spans",
             Self::OtlpSeries => "otlp_series",
             Self::Capture => "capture",
+            Self::CountedResponses => "counted_responses",
         }
     }
 

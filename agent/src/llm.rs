@@ -33,6 +33,7 @@ pub mod inspect;
 pub mod invariant;
 pub mod json;
 pub mod json_array;
+mod json_rpc;
 mod kserve;
 mod llama_cpp;
 mod mistral;

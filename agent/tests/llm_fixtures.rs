@@ -14,7 +14,7 @@ use weir::llm::classify::{ROWS, Row, Target, classify};
 use weir::llm::counted::Counted;
 use weir::llm::headers::Headers;
 use weir::llm::inspect::Inspector;
-use weir::llm::observation::{Claim, Ending, Observation};
+use weir::llm::observation::{Claim, Ending, Observation, Rpc};
 use weir::llm::stream_usage::{Ask, UsageFilter, ask};
 use weir::llm::usage::{Provenance, Usage};
 
@@ -88,6 +88,7 @@ struct Expected {
     provenance: Provenance,
     provider_error: Option<String>,
     stated_cost: Option<Decimal>,
+    rpc: Option<Rpc>,
     #[serde(default)]
     has_other_models: bool,
 }
@@ -107,6 +108,7 @@ impl From<Expected> for Observation {
             provenance: expected.provenance,
             provider_error: expected.provider_error,
             stated_cost: expected.stated_cost,
+            rpc: expected.rpc,
             claim: Claim::Sole,
             has_other_models: expected.has_other_models,
             problems: Vec::new(),
@@ -277,14 +279,15 @@ fn every_row_of_the_classifier_has_an_exchange() {
 
 #[test]
 fn each_exchange_is_read_as_expected() {
+    let mut wrong = Vec::new();
     for fixture in load() {
-        assert_eq!(
-            fixture.observe(fixture.show()),
-            fixture.expected,
-            "{}",
-            fixture.name
-        );
+        let seen = fixture.observe(fixture.show());
+        if seen != fixture.expected {
+            let Fixture { name, expected, .. } = fixture;
+            wrong.push(format!("{name}\n seen {seen:?}\n not {expected:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

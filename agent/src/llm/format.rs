@@ -15,8 +15,8 @@ use super::reading::{Counts, Draft, Reading, Slot, coded, named};
 use super::request::{RequestFacts, RequestSlot};
 use super::usage::{Usage, estimate};
 use super::{
-    anthropic, bedrock_converse, bedrock_invoke, cohere, gemini, gemini_interactions, kserve,
-    ollama, protobuf, tgi, xai_grpc,
+    anthropic, bedrock_converse, bedrock_invoke, cohere, gemini, gemini_interactions, json_rpc,
+    kserve, ollama, protobuf, tgi, xai_grpc,
 };
 use super::{
     llama_cpp, mistral, openai_chat, openai_job, openai_responses, openai_task, openai_usage,
@@ -59,6 +59,8 @@ pub(super) enum Format {
     Kserve,
     KserveGrpc,
     XAiGrpc,
+    Mcp,
+    A2a,
 }
 
 impl Format {
@@ -109,6 +111,8 @@ impl Format {
             Api::KserveInfer | Api::KserveGenerate => Some(Self::Kserve),
             Api::KserveGrpc => Some(Self::KserveGrpc),
             Api::XAiGrpc => Some(Self::XAiGrpc),
+            Api::Mcp => Some(Self::Mcp),
+            Api::A2a => Some(Self::A2a),
             // Recorded, not read.
             Api::OpenAiResponsesSocket
             | Api::OpenAiResponsesInputs
@@ -126,8 +130,6 @@ impl Format {
             | Api::GeminiBatch
             | Api::GeminiLive
             | Api::XAiGrpcOther
-            | Api::Mcp
-            | Api::A2a
             | Api::A2aGrpc
             | Api::Other => None,
         }
@@ -154,6 +156,7 @@ impl Format {
             Self::Ollama => ollama::REQUEST,
             Self::Tgi => tgi::REQUEST,
             Self::Kserve => kserve::REQUEST,
+            Self::Mcp | Self::A2a => json_rpc::REQUEST,
             // These are no JSON: see `messages`.
             Self::KserveGrpc | Self::XAiGrpc => &[],
         }
@@ -171,9 +174,9 @@ impl Format {
     }
 
     /// Whether an answer that is no document is nothing unusual: sound, images
-    /// and subtitles.
+    /// and subtitles, or any word to acknowledge a message of MCP.
     pub(super) fn answers_with_media(self) -> bool {
-        self == Self::OpenAiTask
+        matches!(self, Self::OpenAiTask | Self::Mcp)
     }
 
     /// What is read of an event, or of a body.
@@ -208,6 +211,8 @@ impl Format {
             (Self::Tgi, false) => tgi::BODY,
             (Self::Kserve, _) => kserve::RESPONSE,
             (Self::KserveGrpc | Self::XAiGrpc, _) => &[],
+            (Self::Mcp, _) => json_rpc::MCP,
+            (Self::A2a, _) => json_rpc::A2A,
         }
     }
 
@@ -273,7 +278,9 @@ impl Format {
             | Self::Tgi
             | Self::Kserve
             | Self::KserveGrpc
-            | Self::XAiGrpc => |_| Counts::default(),
+            | Self::XAiGrpc
+            | Self::Mcp
+            | Self::A2a => |_| Counts::default(),
         }
     }
 
@@ -300,6 +307,8 @@ impl Format {
             Self::Tgi => tgi::commit_event(draft, reading),
             Self::Kserve | Self::KserveGrpc => reading.commit(draft),
             Self::XAiGrpc => xai_grpc::commit_message(draft, reading),
+            Self::Mcp => json_rpc::commit_mcp(draft, reading),
+            Self::A2a => json_rpc::commit_a2a(draft, reading),
         }
     }
 
@@ -315,6 +324,8 @@ impl Format {
             Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
             Self::BedrockInvoke => bedrock_invoke::commit_body(draft, reading),
+            Self::Mcp => json_rpc::commit_mcp(draft, reading),
+            Self::A2a => json_rpc::commit_a2a(draft, reading),
             Self::OpenAiChat
             | Self::OpenAiTask
             | Self::MistralConversations
@@ -364,7 +375,9 @@ impl Format {
             | Self::Ollama
             | Self::Tgi
             | Self::Kserve
-            | Self::KserveGrpc => reading.counts.usage,
+            | Self::KserveGrpc
+            | Self::Mcp
+            | Self::A2a => reading.counts.usage,
         };
         // What the head says fills only what the body does not.
         let mut usage = reading.head_usage;

@@ -182,6 +182,8 @@ enum UsageSlot {
     Tier,
     /// What of the input is of one modality, cached or not.
     InputPart,
+    /// What of the cached input is.
+    CachedPart,
     /// What of the output is.
     OutputPart,
 }
@@ -206,6 +208,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["trafficType"], UsageSlot::Tier),
     usage(&["serviceTier"], UsageSlot::Tier),
     part(&["promptTokensDetails", EACH], UsageSlot::InputPart),
+    part(&["cacheTokensDetails", EACH], UsageSlot::CachedPart),
     part(&["candidatesTokensDetails", EACH], UsageSlot::OutputPart),
     part(&["responseTokensDetails", EACH], UsageSlot::OutputPart),
 ];
@@ -261,6 +264,14 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::InputPart => {
                 let usage = &mut counts.usage;
                 return take_part(raw, &mut usage.input_audio, &mut usage.input_image);
+            }
+            UsageSlot::CachedPart => {
+                let usage = &mut counts.usage;
+                return take_part(
+                    raw,
+                    &mut usage.cache_read_audio,
+                    &mut usage.cache_read_image,
+                );
             }
             UsageSlot::OutputPart => {
                 let usage = &mut counts.usage;

@@ -23,8 +23,7 @@ use super::decode::Decoder;
 use super::grpc::GrpcError;
 use super::headers::Headers;
 use super::json::JsonError;
-use super::observation::{Ending, Observation, Problem};
-use super::usage::Provenance;
+use super::observation::{Ending, Observation, Problem, Rpc, RpcOutcome};
 use request::Request;
 use response::Response;
 use settle::{Settled, settle};
@@ -114,10 +113,16 @@ impl Inspector {
     #[must_use]
     pub fn finish(mut self, ending: Ending) -> Observation {
         let facts = self.request.facts;
+        let rpc = matches!(self.api, Api::Mcp | Api::A2a | Api::A2aGrpc).then(|| Rpc {
+            method: facts.rpc_method.clone(),
+            tool: facts.tool(),
+            outcome: None,
+        });
         let Some(mut response) = self.response else {
             return Observation {
                 request_model: facts.model,
                 stream: facts.stream,
+                rpc,
                 problems: self.problems.0,
                 ..Observation::default()
             };
@@ -127,13 +132,26 @@ impl Inspector {
             usage,
             provenance,
             claim,
+            is_cost_final,
         } = settle(self.api.counting(), &response, &facts, ending);
-        let stream = if response.is_success {
+        let stream = if self.api == Api::AnthropicBatchResults {
+            // A file of lines, all of which are there.
+            Some(false)
+        } else if response.is_success {
             response.framing.is_stream()
         } else {
             None
         };
+        let is_failure = !response.is_success;
         let reading = response.reading;
+        let rpc = rpc.map(|rpc| Rpc {
+            outcome: reading
+                .rpc_outcome
+                .or(is_failure.then_some(RpcOutcome::Error))
+                // What a stream carries may answer other exchanges.
+                .filter(|_| rpc.method.is_some()),
+            ..rpc
+        });
         Observation {
             request_model: facts.model,
             response_model: reading.counts.answered_by.or(reading.model),
@@ -146,13 +164,10 @@ impl Inspector {
             usage,
             provenance,
             provider_error: reading.error,
-            // Of a stream that was cut, an interim figure.
-            stated_cost: reading
-                .counts
-                .stated_cost
-                .filter(|_| provenance == Provenance::Measured),
+            stated_cost: reading.counts.stated_cost.filter(|_| is_cost_final),
             claim,
             has_other_models: reading.counts.has_other_models,
+            rpc,
             problems: self.problems.0,
         }
     }

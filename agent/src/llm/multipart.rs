@@ -221,7 +221,10 @@ mod tests {
         \r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n\
         --b\r\ncontent-disposition: form-data; name=stream\r\n\r\n\r\n--b--\r\nepilogue";
 
-    fn read(pieces: &[&[u8]]) -> (Vec<(String, Option<Vec<u8>>, u64)>, bool) {
+    /// Name, value and length of each.
+    type Fields = Vec<(String, Option<Vec<u8>>, u64)>;
+
+    fn read(pieces: &[&[u8]]) -> (Fields, bool) {
         let mut reader =
             Reader::new("multipart/form-data; charset=x; boundary=\"b\"").expect("a form");
         let mut fields = Vec::new();

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::classify::Api;
 use super::usage::{Provenance, Usage};
 
 /// How the bytes of an exchange ended.
@@ -65,8 +66,51 @@ pub struct Observation {
     /// Part of the tokens is another model's, whose price is not that of the
     /// model named here.
     pub has_other_models: bool,
+    /// The call of a tool or an agent, where the exchange is one.
+    pub rpc: Option<Rpc>,
     /// What kept the inspection from seeing everything, each kind once.
     pub problems: Vec<Problem>,
+}
+
+impl Observation {
+    /// `gen_ai.operation.name`, or a name of ours, of an exchange with `api`.
+    /// Only one method of MCP runs a tool.
+    #[must_use]
+    pub fn operation(&self, api: Api) -> &'static str {
+        match (api, &self.rpc) {
+            (Api::Mcp, Some(Rpc { method, .. })) => match method.as_deref() {
+                Some("tools/call") => "execute_tool",
+                Some(_) | None => "mcp",
+            },
+            _ => api.operation(),
+        }
+    }
+}
+
+/// A call of the Model Context or the Agent2Agent protocol. Never its arguments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rpc {
+    /// The method; `batch` for several of different ones. None is a stream or an
+    /// answer of the application's.
+    pub method: Option<String>,
+    /// The tool, of `tools/call`.
+    pub tool: Option<String>,
+    /// How it came out, where the answer is in the same exchange.
+    pub outcome: Option<RpcOutcome>,
+}
+
+/// How a call came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RpcOutcome {
+    /// With a result.
+    Ok,
+    /// With a result that says that the tool failed.
+    ToolError,
+    /// With an error of the protocol.
+    Error,
+    /// With questions, whose answers another exchange will bring.
+    InputRequired,
 }
 
 /// Why an inspection saw less than the whole exchange.

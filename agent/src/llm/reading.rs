@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::json::Found;
+use super::observation::RpcOutcome;
 use super::usage::Usage;
 use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
 
@@ -59,7 +60,11 @@ pub(super) enum Slot {
     /// There is an error.
     Error,
     ErrorCode,
+    /// An error's code that is a number.
+    ErrorNumber,
     ErrorType,
+    /// Whether what was called failed.
+    Failure,
 }
 
 /// What a count counts.
@@ -92,6 +97,7 @@ pub(super) struct Draft {
     pub(super) is_background: bool,
     pub(super) has_choice: bool,
     pub(super) is_done: bool,
+    pub(super) is_failure: bool,
     /// Why generation ended, where that is a number.
     pub(super) finish_number: Option<u64>,
     pub(super) counts: Option<Counts>,
@@ -132,6 +138,8 @@ impl Draft {
                 | Slot::Fallback
                 | Slot::Text
                 | Slot::ErrorCode
+                | Slot::ErrorNumber
+                | Slot::Failure
                 | Slot::ErrorType => {}
             },
             Found::Value { slot, raw, .. } => {
@@ -153,7 +161,9 @@ impl Draft {
                     Slot::Incomplete => (&mut self.incomplete, code(raw)),
                     Slot::Kind => (&mut self.kind, code(raw)),
                     Slot::ErrorCode => (&mut self.error_code, code(raw)),
+                    Slot::ErrorNumber => (&mut self.error_code, number(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Failure => return self.is_failure |= raw == b"true",
                     Slot::Background => return self.is_background = raw == b"true",
                     Slot::Timings => {
                         let usage = openai_usage::parse_timings(raw);
@@ -357,6 +367,8 @@ pub(super) struct Reading {
     /// What the head of the response counts.
     pub(super) head_usage: Usage,
     pub(super) error: Option<String>,
+    /// How a remote procedure call came out.
+    pub(super) rpc_outcome: Option<RpcOutcome>,
     /// Documents that were whole, or of which the body ended within.
     pub(super) documents: u64,
     /// Bytes of generated text.
@@ -430,6 +442,12 @@ pub(super) fn code(raw: &[u8]) -> Option<String> {
 pub(super) fn coded(text: &str) -> Option<String> {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
     ((1..=CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_code)).then(|| text.to_owned())
+}
+
+/// A small whole number, as text.
+fn number(raw: &[u8]) -> Option<String> {
+    let number: i32 = serde_json::from_slice(raw).ok()?;
+    Some(number.to_string())
 }
 
 /// A count: a whole number, which some write as `3.0` or `"3"`.

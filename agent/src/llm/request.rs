@@ -9,8 +9,11 @@
 
 use super::json::Found;
 use super::protobuf;
-use super::reading::{label, named};
+use super::reading::{code, label, named};
 use super::usage::estimate;
+
+/// What stands for the method of calls of several methods.
+const BATCH: &str = "batch";
 
 /// Where a value of a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub(super) enum RequestSlot {
     Stateful,
     /// How long a part of the prompt is to be cached.
     CacheLifetime,
+    /// The method of a remote procedure call.
+    RpcMethod,
+    /// The name of what it calls.
+    RpcName,
 }
 
 /// The facts about a request.
@@ -39,6 +46,10 @@ pub(super) struct RequestFacts {
     pub(super) text_bytes: u64,
     /// Part of the prompt is not in the request.
     pub(super) is_stateful: bool,
+    /// The method of a remote procedure call.
+    pub(super) rpc_method: Option<String>,
+    /// The name of what it calls: a tool, or a prompt.
+    pub(super) rpc_name: Option<String>,
     /// The response is to be made apart from this exchange.
     pub(super) is_background: bool,
     /// A cache lifetime was asked for, and every one was an hour.
@@ -53,6 +64,8 @@ impl RequestFacts {
                 RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
                 RequestSlot::Background => self.is_background = raw == b"true",
                 RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
+                RequestSlot::RpcMethod => self.take_method(code(raw)),
+                RequestSlot::RpcName => self.rpc_name = code(raw),
                 RequestSlot::CacheLifetime => {
                     let hour = raw == b"\"1h\"";
                     self.caches_for_an_hour = Some(self.caches_for_an_hour.unwrap_or(true) && hour);
@@ -70,6 +83,19 @@ impl RequestFacts {
     pub(super) fn take_model(&mut self, value: &[u8]) {
         let model = std::str::from_utf8(value).ok().and_then(named);
         self.model = model.or(self.model.take());
+    }
+
+    fn take_method(&mut self, method: Option<String>) {
+        self.rpc_method = match (self.rpc_method.take(), method) {
+            (Some(one), Some(other)) if one != other => Some(BATCH.to_owned()),
+            (known, method) => method.or(known),
+        };
+    }
+
+    /// The tool that is called.
+    pub(super) fn tool(&self) -> Option<String> {
+        let is_call = self.rpc_method.as_deref() == Some("tools/call");
+        self.rpc_name.clone().filter(|_| is_call)
     }
 
     /// Takes a field of a protobuf message.

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::pace::Pace;
@@ -19,11 +19,13 @@ use super::reason::{Decision, Reason};
 use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
 use super::timestamp::Timestamp;
 use super::trace::{Parent, Trace};
+use crate::bounds::Bound;
 use crate::llm::catalogue::Provider;
 use crate::llm::classify::Target;
+use crate::llm::counted::{Counted, Room};
 use crate::llm::headers::Headers;
 use crate::llm::inspect::Inspector;
-use crate::llm::observation::{Ending, Observation, Problem};
+use crate::llm::observation::{Claim, Ending, Observation, Problem};
 
 /// Longest error text kept in a record, in bytes: it is for a line of a report.
 const ERROR_LEN_MAX: usize = 256;
@@ -35,6 +37,7 @@ pub struct Meter {
     sink: Arc<dyn RecordSink>,
     prices: Arc<PriceTable>,
     ids: Arc<AtomicU64>,
+    counted: Arc<Mutex<Counted>>,
     /// Its keys are random: what it makes of a number nobody can tell.
     bits: RandomState,
 }
@@ -51,6 +54,7 @@ impl Meter {
             sink,
             prices,
             ids,
+            counted: Arc::default(),
             bits: RandomState::new(),
         }
     }
@@ -63,6 +67,17 @@ impl Meter {
         Trace::continuing(parent, || {
             self.bits.hash_one(self.ids.fetch_add(1, Ordering::Relaxed))
         })
+    }
+
+    /// Leaves out of an observation what others have counted, or will count.
+    fn settle(&self, host: Option<&str>, seen: &mut Observation) {
+        if seen.claim == Claim::Sole {
+            return;
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.settle(host.unwrap_or_default(), seen) == Room::Made {
+            Bound::CountedResponses.hit();
+        }
     }
 
     fn id(&self, started: Timestamp) -> String {
@@ -194,6 +209,11 @@ impl Exchange {
         self.inspect(|inspector| inspector.response_head(status, headers));
     }
 
+    /// The trailers behind the response body.
+    pub fn response_trailers(&mut self, headers: &Headers) {
+        self.inspect(|inspector| inspector.response_trailers(headers));
+    }
+
     /// Bytes of the response body, as they came from upstream.
     pub fn response_body(&mut self, wire_bytes: &[u8]) {
         self.bytes_received = self.bytes_received.saturating_add(wire_bytes.len() as u64);
@@ -276,22 +296,27 @@ impl Exchange {
     fn record(&mut self, outcome: OutcomeKind, error: Option<String>) {
         self.recorded = true;
         let now = (self.meter.clock)();
-        let seen = self.observe(match outcome {
+        let mut seen = self.observe(match outcome {
             OutcomeKind::Complete => Ending::Complete,
             OutcomeKind::ClientGone
             | OutcomeKind::UpstreamGone
             | OutcomeKind::Refused
             | OutcomeKind::Aborted => Ending::Cut,
         });
-        self.problems.extend(seen.problems);
+        self.meter.settle(self.opening.host.as_deref(), &mut seen);
+        self.problems.append(&mut seen.problems);
         let opening = &mut self.opening;
         let provider = opening.provider.as_ref().map(Provider::as_str);
+        // One price cannot be that of two models.
+        let priced = |model: &Option<String>| model.clone().filter(|_| !seen.has_other_models);
+        let (request_model, response_model) =
+            (priced(&seen.request_model), priced(&seen.response_model));
         let cost = self.meter.prices.cost_of(
             &Call {
                 provider: provider.unwrap_or_default(),
                 host: opening.host.as_deref(),
-                request_model: seen.request_model.as_deref(),
-                response_model: seen.response_model.as_deref(),
+                request_model: request_model.as_deref(),
+                response_model: response_model.as_deref(),
                 service_tier: seen.service_tier.as_deref(),
                 speed: seen.speed.as_deref(),
                 inference_geo: seen.inference_geo.as_deref(),
@@ -313,7 +338,7 @@ impl Exchange {
             operation: opening
                 .target
                 .as_ref()
-                .map(|target| Cow::Borrowed(target.api.operation())),
+                .map(|target| Cow::Borrowed(seen.operation(target.api))),
             request_model: seen.request_model,
             response_model: seen.response_model,
             response_id: seen.response_id,
@@ -344,6 +369,7 @@ impl Exchange {
             bytes_received: self.bytes_received,
             outcome,
             service_tier: seen.service_tier,
+            rpc: seen.rpc,
             problems: std::mem::take(&mut self.problems),
             port: self.trace.is_some().then_some(opening.port),
             trace: self.trace.take(),

@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::reason::{Decision, Reason};
 use super::timestamp::Timestamp;
 use super::trace::Trace;
-use crate::llm::observation::Problem;
+use crate::llm::observation::{Problem, Rpc};
 use crate::llm::usage::Provenance;
 
 /// Where finished records go. Called once per exchange, from the task that
@@ -96,6 +96,9 @@ pub struct Record {
     pub service_tier: Option<String>,
     /// What kept the inspection from seeing everything.
     pub problems: Vec<Problem>,
+    /// The call of a tool or an agent; exchanges of their protocols only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpc: Option<Rpc>,
     /// The port that was called; exchanges that were read only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -114,7 +117,7 @@ impl Record {
     pub fn is_billable(&self) -> bool {
         let is_free = matches!(
             self.operation.as_deref(),
-            Some("count_tokens" | "fetch_response")
+            Some("count_tokens" | "fetch_response" | "mcp" | "execute_tool" | "infer")
         );
         let has_succeeded = self
             .status

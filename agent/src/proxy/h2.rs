@@ -337,8 +337,10 @@ async fn run(
                     .map_err(Stopped::by_receiver)?;
             }
             if !ends && !body.is_end_stream() {
-                pump(&mut body, &mut to_upstream, None, |data| {
-                    observe(shared, |exchange| exchange.request_body(data));
+                pump(&mut body, &mut to_upstream, None, |passed| {
+                    if let Passed::Data(data) = passed {
+                        observe(shared, |exchange| exchange.request_body(data));
+                    }
                 })
                 .await?;
             }
@@ -450,9 +452,15 @@ async fn answer(
         return Ok(());
     }
     let mut left = length;
-    let pumped = pump(&mut body, &mut to_client, filter, |data| {
-        left = left.map(|left| left.saturating_sub(data.len() as u64));
-        observe(shared, |exchange| exchange.response_body(data));
+    let pumped = pump(&mut body, &mut to_client, filter, |passed| match passed {
+        Passed::Data(data) => {
+            left = left.map(|left| left.saturating_sub(data.len() as u64));
+            observe(shared, |exchange| exchange.response_body(data));
+        }
+        Passed::Trailers(trailers) => {
+            let headers = Headers::of_response(|name| list(trailers, name));
+            observe(shared, |exchange| exchange.response_trailers(&headers));
+        }
     })
     .await;
     match pumped {
@@ -498,13 +506,19 @@ impl Stopped {
     }
 }
 
+/// What a pump has moved.
+enum Passed<'a> {
+    Data(&'a [u8]),
+    Trailers(&'a HeaderMap),
+}
+
 /// Moves data and trailers until the stream ends; `see` is shown each piece
-/// after it left.
+/// of data after it left, and trailers before they do.
 async fn pump(
     from: &mut RecvStream,
     to: &mut SendStream<Bytes>,
     mut filter: Option<Filtered>,
-    mut see: impl FnMut(&[u8]),
+    mut see: impl FnMut(Passed<'_>),
 ) -> Result<(), Stopped> {
     let mut ended = false;
     while !ended {
@@ -540,7 +554,7 @@ async fn pump(
         from.flow_control()
             .release_capacity(data.len())
             .map_err(Stopped::Sender)?;
-        see(&data);
+        see(Passed::Data(&data));
     }
     if ended {
         return Ok(());
@@ -557,7 +571,10 @@ async fn pump(
         .await
         .map_err(Stopped::Sender)?
     {
-        Some(trailers) => to.send_trailers(trailers).map_err(Stopped::Receiver),
+        Some(trailers) => {
+            see(Passed::Trailers(&trailers));
+            to.send_trailers(trailers).map_err(Stopped::Receiver)
+        }
         None => to.send_data(Bytes::new(), true).map_err(Stopped::Receiver),
     }
 }

@@ -9,7 +9,7 @@
 
 use super::super::request::{RequestFacts, RequestSlot};
 use super::Problems;
-use crate::llm::classify::{Api, Target};
+use crate::llm::classify::{Api, ROWS, Target};
 use crate::llm::decode::Decoder;
 use crate::llm::format::Format;
 use crate::llm::grpc;
@@ -131,6 +131,7 @@ impl Body {
 impl Request {
     pub(super) fn new(target: Target, headers: &Headers, problems: &mut Problems) -> Self {
         let facts = RequestFacts {
+            rpc_method: rest_method(&target),
             model: target.model,
             stream: target.stream,
             ..RequestFacts::default()
@@ -169,6 +170,14 @@ impl Request {
             problems.note(Problem::Truncated);
         }
     }
+}
+
+/// The method that the path stands for, in A2A's REST binding.
+fn rest_method(target: &Target) -> Option<String> {
+    let row = target.row.and_then(|row| ROWS.get(row))?;
+    let name = row.path.strip_prefix("…/")?;
+    let is_method = row.api == Api::A2a && name.starts_with("message:");
+    is_method.then(|| name.to_owned())
 }
 
 /// At most as many of `bytes` as are `left`.

@@ -14,7 +14,7 @@ use crate::llm::classify::Api;
 use crate::llm::decode::Decoder;
 use crate::llm::format::Format;
 use crate::llm::headers::Headers;
-use crate::llm::json::Scanner;
+use crate::llm::json::{JsonError, Scanner};
 use crate::llm::observation::Problem;
 use crate::llm::reading::{Draft, Reading, Slot};
 use crate::llm::{bedrock_chunk, eventstream, grpc, json_array, ndjson, protobuf, sse};
@@ -412,6 +412,8 @@ fn commit(
     let draft = std::mem::take(draft);
     match scanner.end() {
         Ok(_) => format.commit_event(draft, reading),
+        // The first event of MCP's first revision is the address to send to.
+        Err(JsonError::Malformed) if format == Format::Mcp && reading.documents == 0 => {}
         Err(error) => problems.note_json(error),
     }
     scanner.reset();

@@ -12,6 +12,8 @@ pub(super) struct Settled {
     pub(super) usage: Usage,
     pub(super) provenance: Provenance,
     pub(super) claim: Claim,
+    /// What the response states of its cost is its last word.
+    pub(super) is_cost_final: bool,
 }
 
 /// Decides between what the provider stated and an estimate, and whether it is
@@ -42,6 +44,12 @@ pub(super) fn settle(
         usage,
         provenance,
         claim,
+        is_cost_final: match provenance {
+            Provenance::Measured => true,
+            // Of a stream that was cut, an interim figure.
+            Provenance::Estimated => false,
+            Provenance::Unknown => response.is_success && response.reading.has_ended,
+        },
     }
 }
 
@@ -66,7 +74,8 @@ fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> (Usage, P
     }
     let has_nothing = reading.documents == 0
         || (reading.error.is_some() && reading.text_bytes == 0 && stated.is_empty());
-    if !response.is_success || is_deferred(response, facts) || has_nothing {
+    let is_guessable = format.is_text() && !is_deferred(response, facts) && !has_nothing;
+    if !response.is_success || !is_guessable {
         return (Usage::default(), Provenance::Unknown);
     }
     let usage = Usage {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::llm::observation::Claim;
+use crate::llm::usage::Provenance;
 
 /// Headers of a body.
 fn body_of(content_type: Option<&str>, encoding: Option<&str>) -> Headers {
@@ -259,7 +260,9 @@ fn a_response_in_the_background_is_left_to_whoever_fetches_it() {
     let seen = fetch(&done.replace("\"id\"", "\"background\":true,\"id\""));
     assert_eq!(seen.claim, Claim::Collected);
     // Not done yet: a guess would be counted each time one looks.
-    let seen = fetch(r#"{"id":"resp_1","status":"in_progress","output":[{"content":[{"text":"so far"}]}]}"#);
+    let seen = fetch(
+        r#"{"id":"resp_1","status":"in_progress","output":[{"content":[{"text":"so far"}]}]}"#,
+    );
     assert_eq!(counts(&seen), (None, None, Provenance::Unknown));
 }
 

@@ -226,6 +226,7 @@ impl Turn {
                 .filter(|_| provenance == Provenance::Measured),
             claim,
             has_other_models: reading.counts.has_other_models,
+            rpc: None,
             problems: problems.to_vec(),
         };
         out(Event::Ended(Box::new(Ended {

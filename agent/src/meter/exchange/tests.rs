@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::llm::classify::Api;
+use crate::llm::observation::RpcOutcome;
 use crate::llm::usage::Provenance;
 use crate::meter::record::CostProvenance;
 
@@ -272,4 +273,112 @@ fn ids_are_unique_and_sort_by_time() {
     let distinct: std::collections::HashSet<&str> =
         records.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(distinct.len(), records.len());
+}
+
+#[test]
+fn a_response_made_in_the_background_is_counted_once_however_often_it_is_fetched() {
+    let (meter, sink) = meter();
+    let exchange = |api: Api, request: &str, response: &str| {
+        let opening = Opening {
+            target: Some(api.into()),
+            ..opening()
+        };
+        let mut exchange = Exchange::open(opening, SystemTime::UNIX_EPOCH, &meter);
+        exchange.request_body(request.as_bytes());
+        exchange.request_end();
+        exchange.response_head(200, &typed("application/json"));
+        exchange.response_body(response.as_bytes());
+        exchange.finish(Outcome::Complete);
+    };
+    let queued = r#"{"id":"resp_1","status":"queued","model":"gpt-4o-mini","usage":null}"#;
+    let done = r#"{"id":"resp_1","status":"completed","model":"gpt-4o-mini",
+        "usage":{"input_tokens":1000,"output_tokens":100}}"#;
+    exchange(
+        Api::OpenAiResponses,
+        r#"{"model":"gpt-4o-mini","input":"hello","background":true}"#,
+        queued,
+    );
+    exchange(Api::OpenAiResponsesFetch, "", queued);
+    exchange(Api::OpenAiResponsesFetch, "", done);
+    exchange(Api::OpenAiResponsesFetch, "", done);
+    let counted: Vec<_> = sink
+        .0
+        .lock()
+        .expect("no test panics with it")
+        .iter()
+        .map(|record| (record.input_tokens, record.cost_usd.is_some()))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            (None, false),
+            (None, false),
+            (Some(1000), true),
+            (None, false)
+        ]
+    );
+}
+
+#[test]
+fn what_two_models_used_has_not_the_price_of_one() {
+    let (mut exchange, sink) = open(Opening {
+        target: Some(Api::OpenAiResponses.into()),
+        ..opening()
+    });
+    exchange.request_body(br#"{"model":"gpt-4o-mini","input":"draw"}"#);
+    exchange.request_end();
+    exchange.response_head(200, &typed("application/json"));
+    exchange.response_body(
+        br#"{"id":"resp_1","status":"completed","model":"gpt-4o-mini",
+            "usage":{"input_tokens":10,"output_tokens":5},
+            "tool_usage":{"image_gen":{"input_tokens":20,"output_tokens":1000}}}"#,
+    );
+    exchange.finish(Outcome::Complete);
+    let record = sink.only();
+    assert_eq!(
+        (record.input_tokens, record.output_tokens),
+        (Some(30), Some(1005))
+    );
+    assert_eq!(record.cost_usd, None);
+}
+
+#[test]
+fn a_tool_call_is_recorded_by_method_tool_and_outcome() {
+    let check = |method: &str, operation: &str, tool: Option<&str>| {
+        let (mut exchange, sink) = open(Opening {
+            target: Some(Api::Mcp.into()),
+            ..opening()
+        });
+        let request = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"measure"}}}}"#
+        );
+        exchange.request_body(request.as_bytes());
+        exchange.request_end();
+        exchange.response_head(200, &typed("application/json"));
+        exchange.response_body(br#"{"jsonrpc":"2.0","id":1,"result":{"isError":true}}"#);
+        exchange.finish(Outcome::Complete);
+        let record = sink.only();
+        assert_eq!(record.operation.as_deref(), Some(operation));
+        assert!(!record.is_billable());
+        let rpc = record.rpc.expect("an exchange of that protocol");
+        assert_eq!(rpc.method.as_deref(), Some(method));
+        assert_eq!(rpc.tool.as_deref(), tool);
+        assert_eq!(rpc.outcome, Some(RpcOutcome::ToolError));
+    };
+    check("tools/call", "execute_tool", Some("measure"));
+    check("prompts/get", "mcp", None);
+}
+
+#[test]
+fn an_error_in_the_trailers_is_recorded() {
+    let (mut exchange, sink) = open(Opening {
+        target: Some(Api::XAiGrpc.into()),
+        ..opening()
+    });
+    exchange.response_head(200, &typed("application/grpc"));
+    exchange.response_trailers(&Headers::of_response(|name| {
+        (name == "grpc-status").then(|| "8".to_owned())
+    }));
+    exchange.finish(Outcome::Complete);
+    assert_eq!(sink.only().error.as_deref(), Some("RESOURCE_EXHAUSTED"));
 }

@@ -54,6 +54,7 @@ pub(crate) fn golden() -> Record {
         outcome: OutcomeKind::Complete,
         service_tier: Some("default".into()),
         problems: vec![],
+        rpc: None,
         port: None,
         trace: None,
         pace: None,
