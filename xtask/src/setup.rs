@@ -102,6 +102,12 @@ const BPFTOOL: Tool = Tool {
     packages: &["bpftool"],
     works: || on_path("bpftool").is_some(),
 };
+const PROMTOOL: Tool = Tool {
+    name: "promtool",
+    why: "what Prometheus makes of weir's metrics",
+    packages: &["prometheus"],
+    works: || on_path("promtool").is_some(),
+};
 const PYTHON_WITH_VENV: Tool = Tool {
     name: "python3 with venv",
     why: "the providers' Python SDKs",
@@ -167,7 +173,15 @@ const IPTABLES: Tool = Tool {
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
-        const TEST: &[Tool] = &[C_COMPILER, IP, NAMESPACES, CURL, PYTHON_ALONE, BPFTOOL];
+        const TEST: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            CURL,
+            PYTHON_ALONE,
+            BPFTOOL,
+            PROMTOOL,
+        ];
         const BENCH: &[Tool] = &[
             C_COMPILER,
             IP,
