@@ -1,8 +1,9 @@
 //! Where measurements leave the process, and how nobody has to wait for it.
 //!
-//! [`prometheus`] is asked for; [`json_lines`] and [`otlp`] send, off unless
-//! configured, through queues that have a bound and count what did not fit.
+//! [`prometheus`] is asked for; [`json_lines`], [`otlp`] and [`capture`] send, off
+//! unless configured, through queues that have a bound and count what did not fit.
 
+pub mod capture;
 pub mod json_lines;
 pub mod otlp;
 pub mod pattern;

@@ -3,11 +3,13 @@
 //! [`exchange`] is the value that lives as long as an exchange and ends in a
 //! [`record`]; [`prices`] turns token counts into money; [`report`] adds records
 //! up. [`reason`] names every way a connection can be decided, [`trace`] the span
-//! that an exchange is, [`pace`] how evenly its answer came. Time is passed
+//! that an exchange is, [`pace`] how evenly its answer came, [`payload`] copies
+//! of bodies for those who asked for them. Time is passed
 //! in, and records leave through a sink: nothing here does input or output.
 
 pub mod exchange;
 pub mod pace;
+pub mod payload;
 pub mod prices;
 pub mod reason;
 pub mod record;

@@ -283,7 +283,9 @@ impl Serving {
     fn new(prepared: Prepared, live: bool, processes: Processes) -> anyhow::Result<Self> {
         let admin_addr = prepared.admin_addr()?;
         let metrics = Arc::new(Metrics::new());
-        let collector = Collector::start(Arc::clone(&metrics), live, prepared.exports.start()?);
+        let exports = prepared.exports.start()?;
+        let payloads = exports.payloads();
+        let collector = Collector::start(Arc::clone(&metrics), live, exports);
         let mut own = prepared.listeners.addresses()?;
         own.extend(admin_addr);
         // Ports are never none, by their type.
@@ -303,7 +305,8 @@ impl Serving {
                 Instant::now,
                 Arc::clone(&collector) as Arc<_>,
                 Arc::new(prepared.prices),
-            ),
+            )
+            .capturing(payloads),
             metrics: Arc::clone(&metrics),
             forbidden: Forbidden { own },
             canary: Some(Arc::clone(&canary)),

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Config, ConfigError, Ports, StreamUsage, UpstreamRoot};
+use super::{
+    CaptureDestination, Config, ConfigError, Destination, OtlpProtocol, Ports, Semconv,
+    StreamUsage, UpstreamRoot,
+};
 use crate::llm::catalogue::HostRule;
 use weir_common::{OnProxyDown, Quic};
 
@@ -34,7 +37,11 @@ fn every_key_is_read() {
         "capture:\n  ports: [8443, 443]\n  quic: allow\n  on_proxy_down: open\n\
          tls:\n  upstream_roots: [system, extra.pem]\n\
          models:\n  hosts:\n    - {host: '*.Example.com', provider: openai}\n  stream_usage: leave\n\
-         prices:\n  file: prices.json\n",
+         prices:\n  file: prices.json\n\
+         telemetry:\n  exchange_log: stderr\n  semconv: draft\n\
+         \x20 otlp: {endpoint: 'http://c:4317', protocol: grpc, certificate: c.pem}\n\
+         \x20 capture:\n    to: said.jsonl\n    body_bytes_max: 1024\n\
+         \x20   rules: [{host: '*.example.com', operation: chat, model: 'gpt*', sample: 0.5}]\n",
     )
     .expect("a complete configuration");
     assert_eq!(config.capture.ports.as_slice(), [8443, 443]);
@@ -53,6 +60,22 @@ fn every_key_is_read() {
     );
     assert_eq!(config.models.stream_usage, StreamUsage::Leave);
     assert_eq!(config.prices.file, Some("prices.json".into()));
+    let telemetry = config.telemetry;
+    assert_eq!(telemetry.exchange_log, Some(Destination::Stderr));
+    assert_eq!(telemetry.semconv, Some(Semconv::Draft));
+    assert_eq!(telemetry.otlp.endpoint.as_deref(), Some("http://c:4317"));
+    assert_eq!(telemetry.otlp.protocol, Some(OtlpProtocol::Grpc));
+    assert_eq!(telemetry.otlp.certificate, Some("c.pem".into()));
+    assert_eq!(
+        telemetry.capture.to,
+        CaptureDestination::File("said.jsonl".into())
+    );
+    assert_eq!(telemetry.capture.body_bytes_max.get(), 1024);
+    let [rule] = telemetry.capture.rules.as_slice() else {
+        panic!("one rule: {:?}", telemetry.capture.rules);
+    };
+    assert!(rule.host.matches(Some("api.example.com")) && !rule.model.matches(Some("o3")));
+    assert!(rule.operation.matches(Some("chat")) && !rule.sample.takes(u64::MAX));
 }
 
 #[test]
@@ -99,6 +122,18 @@ fn what_is_not_understood_is_named_with_its_place() {
         (
             "capture:\n  ports: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n",
             "2:10: capture.ports: 17 ports are given, expected at most 16",
+        ),
+        (
+            "telemetry:\n  semconv: newest\n",
+            "2:12: telemetry.semconv: `newest` is not possible, expected one of current, draft",
+        ),
+        (
+            "telemetry:\n  capture:\n    rules: [{sample: 2}]\n",
+            "3:22: telemetry.capture.rules[0].sample: expected a share from 0 to 1, such as 0.05",
+        ),
+        (
+            "telemetry:\n  capture:\n    rules: [{host: x}]\n",
+            "3:13: telemetry.capture.rules[0]: the key sample is missing",
         ),
         (
             "tls:\n  upstream_roots: []\n",

@@ -34,7 +34,8 @@ use opentelemetry_proto::tonic::{
         metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
         trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     },
-    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    common::v1::{AnyValue, any_value::Value},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber},
     metrics::v1::{ResourceMetrics, ScopeMetrics},
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
@@ -56,7 +57,7 @@ use self::{
 use crate::{bounds::Bound, config::Semconv, meter::record::Record};
 
 /// Captured payloads waiting to be sent: each may be two bodies of a megabyte.
-const PAYLOADS_MAX: usize = 64;
+const PAYLOADS_MAX: usize = 16;
 /// Captured payloads sent in one request: collectors take some megabytes.
 const PAYLOADS_BATCH: usize = 4;
 
@@ -192,6 +193,12 @@ impl Otlp {
         }
     }
 
+    /// Where captured payloads are offered, if they are exported.
+    #[must_use]
+    pub fn payloads(&self) -> Option<mpsc::Sender<LogRecord>> {
+        self.logs.clone()
+    }
+
     /// Sends what is left, for as long as `wait`; what is not taken by then is
     /// given up and counted.
     pub fn finish(self, wait: Duration) {
@@ -204,6 +211,39 @@ impl Otlp {
         if finished.recv_timeout(slack) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("telemetry was not exported to its end");
         }
+    }
+}
+
+/// The log record of a captured payload, which `text` says in JSON.
+pub(super) fn payload(record: &Record, text: String) -> LogRecord {
+    let time = record.ts.unix_ms().saturating_mul(1_000_000);
+    let trace = record.trace.as_ref();
+    let texts = [
+        ("gen_ai.operation.name", record.operation.as_deref()),
+        ("gen_ai.provider.name", record.provider.as_deref()),
+        ("gen_ai.request.model", record.request_model.as_deref()),
+        ("server.address", record.host.as_deref()),
+        ("weir.exchange.id", Some(record.id.as_str())),
+    ];
+    LogRecord {
+        time_unix_nano: time,
+        observed_time_unix_nano: time,
+        severity_number: SeverityNumber::Info.into(),
+        event_name: "weir.exchange.payload".to_owned(),
+        body: Some(AnyValue {
+            value: Some(Value::StringValue(text)),
+        }),
+        attributes: texts
+            .iter()
+            .filter_map(|(key, value)| Some(attribute::text(key, (*value)?)))
+            .collect(),
+        trace_id: trace
+            .map(|trace| trace.trace_id.bytes().to_vec())
+            .unwrap_or_default(),
+        span_id: trace
+            .map(|trace| trace.span_id.bytes().to_vec())
+            .unwrap_or_default(),
+        ..LogRecord::default()
     }
 }
 

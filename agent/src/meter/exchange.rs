@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::pace::Pace;
+use super::payload::{Payload, PayloadSink};
 use super::prices::{Call, PriceTable};
 use super::reason::{Decision, Reason};
 use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
@@ -40,6 +41,7 @@ pub struct Meter {
     counted: Arc<Mutex<Counted>>,
     /// Its keys are random: what it makes of a number nobody can tell.
     bits: RandomState,
+    payloads: Option<Arc<dyn PayloadSink>>,
 }
 
 impl Meter {
@@ -56,7 +58,26 @@ impl Meter {
             ids,
             counted: Arc::default(),
             bits: RandomState::new(),
+            payloads: None,
         }
+    }
+
+    /// Hands the bodies of exchanges that it chooses to `payloads`.
+    #[must_use]
+    pub fn capturing(mut self, payloads: Option<Arc<dyn PayloadSink>>) -> Self {
+        self.payloads = payloads;
+        self
+    }
+
+    /// Room for the bodies of an exchange, if they are to be captured.
+    fn payload(&self, opening: &Opening, trace: Option<&Trace>) -> Option<Payload> {
+        let sink = self.payloads.as_ref()?;
+        let operation = opening.target.as_ref()?.api.operation();
+        let random = u64::from_be_bytes(*trace?.span_id.bytes());
+        let room = sink.room(opening.host.as_deref(), operation, random)?;
+        let mut payload = Payload::new(room);
+        payload.request.describe(&opening.request_headers);
+        Some(payload)
     }
 
     /// The span of an exchange whose request has these headers.
@@ -140,6 +161,7 @@ pub struct Exchange {
     first_chunk_at: Option<Instant>,
     trace: Option<Trace>,
     pace: Pace,
+    payload: Option<Payload>,
     overhead: Option<Duration>,
     inspector: Option<Inspector>,
     problems: Vec<Problem>,
@@ -162,6 +184,7 @@ impl Exchange {
         let trace = inspector
             .is_some()
             .then(|| meter.trace(&opening.request_headers));
+        let payload = meter.payload(&opening, trace.as_ref());
         Self {
             meter: meter.clone(),
             opening,
@@ -171,6 +194,7 @@ impl Exchange {
             first_chunk_at: None,
             trace,
             pace: Pace::default(),
+            payload,
             overhead: None,
             inspector,
             problems: Vec::new(),
@@ -190,6 +214,9 @@ impl Exchange {
     /// Bytes of the request body, as they came from the application.
     pub fn request_body(&mut self, wire_bytes: &[u8]) {
         self.bytes_sent = self.bytes_sent.saturating_add(wire_bytes.len() as u64);
+        if let Some(payload) = &mut self.payload {
+            payload.request.keep(wire_bytes);
+        }
         self.inspect(|inspector| inspector.request_body(wire_bytes));
     }
 
@@ -206,6 +233,9 @@ impl Exchange {
     /// The final head of the response (no 1xx) has arrived.
     pub fn response_head(&mut self, status: u16, headers: &Headers) {
         self.status = Some(status);
+        if let Some(payload) = &mut self.payload {
+            payload.response.describe(headers);
+        }
         self.inspect(|inspector| inspector.response_head(status, headers));
     }
 
@@ -217,6 +247,9 @@ impl Exchange {
     /// Bytes of the response body, as they came from upstream.
     pub fn response_body(&mut self, wire_bytes: &[u8]) {
         self.bytes_received = self.bytes_received.saturating_add(wire_bytes.len() as u64);
+        if let Some(payload) = &mut self.payload {
+            payload.response.keep(wire_bytes);
+        }
         self.inspect(|inspector| inspector.response_body(wire_bytes));
         let has_begun = self.first_chunk_at.is_some()
             || self
@@ -375,6 +408,9 @@ impl Exchange {
             trace: self.trace.take(),
             pace: (seen.stream == Some(true)).then(|| std::mem::take(&mut self.pace)),
         };
+        if let (Some(payloads), Some(payload)) = (&self.meter.payloads, self.payload.take()) {
+            payloads.take(payload, &record);
+        }
         self.meter.sink.record(record);
     }
 }

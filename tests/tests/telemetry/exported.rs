@@ -30,7 +30,7 @@ const SECRETS: [&str; 4] = [
 ];
 
 /// The collector is beside the provider, on a port that is not captured.
-fn collector(world: &World) -> Result<Collector> {
+pub(super) fn collector(world: &World) -> Result<Collector> {
     let address = SocketAddr::new(provider4(7), 4317);
     world
         .provider
@@ -75,7 +75,8 @@ fn exported(
     Ok((collector.received()?, ended))
 }
 
-const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://203.0.113.14:4317");
+pub(super) const ENDPOINT: (&str, &str) =
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://203.0.113.14:4317");
 
 #[test]
 fn every_call_is_a_span_and_in_the_metrics_over_both_transports() -> Result<()> {

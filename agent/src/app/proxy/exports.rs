@@ -1,10 +1,11 @@
-//! What of the records leaves the process besides metrics: the exchange log, and
-//! spans and metrics for a collector.
+//! What leaves the process besides metrics: the exchange log, spans and metrics
+//! for a collector, captured payloads.
 //!
 //! In two steps: files are opened and read while there may still be the rights
 //! for it; threads start when these are gone.
 
 use std::{
+    fs::File,
     io::{self, Write},
     sync::Arc,
     time::Duration,
@@ -14,12 +15,13 @@ use anyhow::{Context, bail};
 use rustls::RootCertStore;
 
 use crate::{
-    config::{Destination, TelemetryConfig},
+    config::{CaptureDestination, Destination, PayloadConfig, TelemetryConfig},
     export::{
+        capture::{self, Capture},
         json_lines::{JsonLines, append_to},
         otlp::{Otlp, settings::Settings},
     },
-    meter::record::Record,
+    meter::{payload::PayloadSink, record::Record},
 };
 
 /// How long the log gets at the end. It is local.
@@ -41,6 +43,7 @@ pub(super) enum Output {
 pub(super) struct Planned {
     log: Option<Box<dyn Write + Send>>,
     otlp: Option<(Settings, Arc<RootCertStore>)>,
+    capture: Option<(PayloadConfig, Option<File>)>,
 }
 
 impl Planned {
@@ -65,12 +68,22 @@ impl Planned {
             std::env::var(name).ok()
         });
         warnings.extend(said);
-        if let Some(settings) = &mut otlp {
+        let capture = payloads(&config.capture)?;
+        if let Some(settings) = &mut otlp
+            && !matches!(capture, Some((_, None)))
+        {
             settings.logs = None;
+        }
+        if matches!(capture, Some((_, None))) && otlp.as_ref().is_none_or(|it| it.logs.is_none()) {
+            bail!(
+                "telemetry.capture: payloads have nowhere to go: name a file in \
+                 `telemetry.capture.to`, or a collector in `telemetry.otlp.endpoint`"
+            );
         }
         Ok(Self {
             log,
             otlp: otlp.map(|settings| (settings, Arc::clone(roots))),
+            capture,
         })
     }
 
@@ -80,11 +93,38 @@ impl Planned {
         let otlp = self
             .otlp
             .map(|(settings, roots)| Otlp::start(settings, &roots));
+        let otlp = otlp.transpose()?;
+        let capture = self.capture.and_then(|(config, file)| {
+            let to = match file {
+                Some(file) => capture::Destination::File(file),
+                None => capture::Destination::Otlp(otlp.as_ref()?.payloads()?),
+            };
+            Some(Capture::start(&config, to).map(Arc::new))
+        });
         Ok(Exports {
             log: log.context("cannot start the exchange log")?,
-            otlp: otlp.transpose()?,
+            otlp,
+            capture: capture.transpose().context("cannot start to capture")?,
         })
     }
+}
+
+/// What is captured, and the file it goes to if it does not go to a collector.
+fn payloads(config: &PayloadConfig) -> anyhow::Result<Option<(PayloadConfig, Option<File>)>> {
+    if config.rules.is_empty() {
+        return Ok(None);
+    }
+    let file = match &config.to {
+        CaptureDestination::Otlp => None,
+        CaptureDestination::File(file) => Some(append_to(file).with_context(|| {
+            format!(
+                "cannot write captured payloads to {}: name a writable file in \
+                 `telemetry.capture.to`",
+                file.display()
+            )
+        })?),
+    };
+    Ok(Some((config.clone(), file)))
 }
 
 fn open(log: &Destination, output: Output) -> anyhow::Result<Box<dyn Write + Send>> {
@@ -110,9 +150,16 @@ fn open(log: &Destination, output: Output) -> anyhow::Result<Box<dyn Write + Sen
 pub(super) struct Exports {
     log: Option<JsonLines>,
     otlp: Option<Otlp>,
+    capture: Option<Arc<Capture>>,
 }
 
 impl Exports {
+    /// What captures payloads, if anything does.
+    pub(super) fn payloads(&self) -> Option<Arc<dyn PayloadSink>> {
+        let capture = self.capture.clone()?;
+        Some(capture)
+    }
+
     /// Takes the record of an exchange that has ended.
     pub(super) fn offer(&self, record: &Record) {
         if let Some(otlp) = &self.otlp {
@@ -127,6 +174,10 @@ impl Exports {
     pub(super) fn finish(self) {
         if let Some(log) = self.log {
             log.finish(LOG_WAIT);
+        }
+        // Before the collector, to which it may have something to send.
+        if let Some(capture) = self.capture {
+            capture.finish(LOG_WAIT);
         }
         if let Some(otlp) = self.otlp {
             otlp.finish(FLUSH_WAIT);
