@@ -1,20 +1,29 @@
-//! What a million tokens cost: the embedded table, the operator's overrides,
-//! and the arithmetic. Decimal throughout; a model that is not found is
-//! unpriced, never free.
+//! What a call costs: the embedded table, the operator's overrides, and the
+//! arithmetic. Decimal throughout; what is not known is unpriced, never free.
 //!
 //! The table is data ([`prices.json`](PriceTable::builtin)), dated, and says
-//! where its figures come from. An override file has the same shape.
+//! where its figures come from. An override file has the same shape
+//! (`file`); [`update`] makes one of another table.
 
 mod alias;
+mod factor;
+mod file;
+mod kind;
+mod litellm;
 mod model;
+mod rate;
+mod sheet;
+mod tier;
+pub mod update;
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use rust_decimal::Decimal;
 use thiserror::Error;
 
 use alias::aliases;
-use model::{File, Model};
+use factor::aws_region;
+use file::{File, Model, Providers};
 
 use super::record::CostProvenance;
 use crate::llm::usage::Usage;
@@ -26,7 +35,7 @@ const BUILTIN: &str = include_str!("prices.json");
 #[derive(Debug, Clone, Default)]
 pub struct PriceTable {
     version: String,
-    providers: BTreeMap<String, BTreeMap<String, Model>>,
+    providers: Providers,
 }
 
 /// One exchange as far as its price depends on it.
@@ -63,15 +72,25 @@ pub struct Cost {
 #[derive(Debug, Error)]
 pub enum PriceError {
     /// Not JSON, or not of the documented shape.
-    #[error("line {line}, column {column}: {message}")]
+    #[error("line {line}, column {column}: {}{message}", Prefix(key))]
     Shape {
         /// One-based.
         line: usize,
         /// One-based.
         column: usize,
-        /// What is wrong there, with the name of the key.
+        /// The path of the key whose value it is.
+        key: Option<String>,
+        /// What is wrong there.
         message: String,
     },
+}
+
+struct Prefix<'a>(&'a Option<String>);
+
+impl fmt::Display for Prefix<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|key| write!(out, "{key}: "))
+    }
 }
 
 impl PriceTable {
@@ -92,16 +111,9 @@ impl PriceTable {
     /// # Errors
     /// Names line, column and key of what is wrong in the text.
     pub fn with_override(mut self, json_text: &str) -> Result<Self, PriceError> {
-        let file: File = serde_json::from_str(json_text).map_err(|error| PriceError::Shape {
-            line: error.line(),
-            column: error.column(),
-            message: without_position(&error.to_string()),
-        })?;
+        let file = File::parse(json_text)?.dated();
         for (provider, models) in file.providers {
-            let known = self.providers.entry(provider).or_default();
-            for (id, model) in models {
-                known.insert(id.to_ascii_lowercase(), model);
-            }
+            self.providers.entry(provider).or_default().extend(models);
         }
         self.version = match self.version.as_str() {
             "" => file.version,
@@ -136,8 +148,8 @@ impl PriceTable {
         self.cost_of(&call, usage)
     }
 
-    /// What a call cost. Unpriced when the model, its service tier or one of the
-    /// two token counts is not known.
+    /// What a call cost. Unpriced when the model, its service tier, or a count
+    /// that has a price is not known.
     #[must_use]
     pub fn cost_of(&self, call: &Call<'_>, usage: &Usage) -> Cost {
         if let Some(stated) = call.stated {
@@ -149,8 +161,8 @@ impl PriceTable {
         let priced = [call.response_model, call.request_model]
             .into_iter()
             .flatten()
-            .find_map(|id| self.model(call.provider, id))
-            .and_then(|model| model.cost(call, usage));
+            .find_map(|id| self.find(call.provider, call.host, id))
+            .and_then(|(_, model)| model.cost(call, usage));
         match priced {
             Some(usd) => Cost {
                 usd: Some(usd),
@@ -160,20 +172,21 @@ impl PriceTable {
         }
     }
 
-    fn model(&self, provider: &str, id: &str) -> Option<&Model> {
+    /// The entry of a model, and its name. On a host of a region of AWS that
+    /// region's comes first, if there is one.
+    fn find(&self, provider: &str, host: Option<&str>, id: &str) -> Option<(&str, &Model)> {
         let models = self.providers.get(provider)?;
         let id = id.to_ascii_lowercase();
-        aliases(&id).find_map(|alias| models.get(alias))
+        let named = |name: &str| models.get_key_value(name);
+        let region = host.and_then(aws_region);
+        aliases(&id)
+            .find_map(|alias| {
+                region
+                    .and_then(|region| named(&format!("{region}/{alias}")))
+                    .or_else(|| named(alias))
+            })
+            .map(|(name, model)| (name.as_str(), model))
     }
-}
-
-/// serde_json puts the position into the text, where it would be printed twice.
-fn without_position(message: &str) -> String {
-    message
-        .split(" at line ")
-        .next()
-        .unwrap_or(message)
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -1,24 +1,32 @@
 //! The names a model goes by.
 
+/// Prefixes by which Bedrock names the regions that an inference profile may use.
+const PROFILES: [&str; 9] = [
+    "us-gov.", "us.", "eu.", "apac.", "au.", "jp.", "ca.", "sa.", "global.",
+];
+
 /// The names under which `id` may stand in the table, most exact first: as it
-/// is; without provider and region prefixes; without date or version suffix.
-/// Families are not guessed at: siblings differ in price tenfold.
+/// is; without path; without region; without provider; each also without date or
+/// version suffix. Families are not guessed at: siblings differ in price tenfold.
 pub(super) fn aliases(id: &str) -> impl Iterator<Item = &str> {
     // `ft:base:organisation:name:id`: what follows the base names nobody's price.
     let id = match id.strip_prefix("ft:").and_then(|rest| rest.find(':')) {
         Some(end) => id.get(.."ft:".len() + end).unwrap_or(id),
         None => id,
     };
-    let bare = id.rsplit('/').next().unwrap_or(id);
-    let bare = ["us.", "eu.", "apac.", "global."]
+    let pathless = id.rsplit('/').next().unwrap_or(id);
+    let regionless = without_prefix(pathless, &PROFILES);
+    let bare = without_prefix(regionless, &["anthropic.", "openai."]);
+    [id, pathless, regionless, bare]
+        .into_iter()
+        .flat_map(|name| [name, without_suffix(name)])
+}
+
+fn without_prefix<'a>(id: &'a str, prefixes: &[&str]) -> &'a str {
+    prefixes
         .iter()
-        .find_map(|region| bare.strip_prefix(region))
-        .unwrap_or(bare);
-    let bare = ["anthropic.", "openai."]
-        .iter()
-        .find_map(|provider| bare.strip_prefix(provider))
-        .unwrap_or(bare);
-    [id, without_suffix(id), bare, without_suffix(bare)].into_iter()
+        .find_map(|prefix| id.strip_prefix(prefix))
+        .unwrap_or(id)
 }
 
 /// Strips `@…`, `-vN`, `-vN:M` and then a date, `-YYYY-MM-DD` or `-YYYYMMDD`.

@@ -1,194 +1,218 @@
-//! The shape of a price file, and what a model costs by it.
+//! What a call to a model costs: its usage taken apart, and each part at its price.
+//!
+//! Nothing is guessed. Where a count is missing that has a price, where there is
+//! a count without a price, and where two readings of a usage differ in price,
+//! the cost is unknown.
 
-use std::collections::BTreeMap;
+mod prompt;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, de};
 
 use super::Call;
+use super::factor::{Factor, is_regional_endpoint, region_label};
+use super::file::{Model, Prices};
+use super::kind::Kind;
+use super::rate::{Rate, Rates};
+use super::tier::Tier;
 use crate::llm::usage::Usage;
-
-/// The shape of a price file. `source`, `date` and `notice` are for people.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct File {
-    pub(super) version: String,
-    #[serde(default, rename = "date")]
-    _date: Option<String>,
-    #[serde(default, rename = "source")]
-    _source: Option<String>,
-    #[serde(default, rename = "unit")]
-    _unit: Option<Unit>,
-    #[serde(default, rename = "notice")]
-    _notice: Vec<String>,
-    pub(super) providers: BTreeMap<String, BTreeMap<String, Model>>,
-}
-
-/// There is one unit; a file that states another is refused.
-#[derive(Deserialize)]
-enum Unit {
-    #[serde(rename = "usd_per_million_tokens")]
-    UsdPerMillionTokens,
-}
-
-/// Prices of one model, in the standard tier.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Model {
-    pub(super) input: Rate,
-    pub(super) output: Rate,
-    /// Absent: read tokens cost what input costs.
-    cache_read: Option<Rate>,
-    /// For five and thirty minutes. Absent: written tokens cost what input costs.
-    cache_write: Option<Rate>,
-    /// Absent: as `cache_write`.
-    cache_write_1h: Option<Rate>,
-    /// Absent: as `cache_write`.
-    cache_write_12h: Option<Rate>,
-    /// Prices of requests with more prompt tokens than a threshold: cliffs, not
-    /// brackets, as the whole request is charged at them.
-    #[serde(default)]
-    pub(super) above: Vec<Above>,
-    /// Other service tiers, each priced like a model, without tiers of its own.
-    #[serde(default)]
-    pub(super) tiers: BTreeMap<String, Model>,
-    /// Factors on the whole cost: `region:eu` (first label of the host),
-    /// `geo:us` and `speed:fast` (as the response states them).
-    #[serde(default)]
-    pub(super) multipliers: BTreeMap<String, Rate>,
-}
-
-/// Prices above a number of prompt tokens; absent ones stay as below it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Above {
-    /// Applies to requests with more prompt tokens than this, cached ones included.
-    pub(super) tokens: u64,
-    pub(super) input: Option<Rate>,
-    pub(super) output: Option<Rate>,
-    cache_read: Option<Rate>,
-    cache_write: Option<Rate>,
-    cache_write_1h: Option<Rate>,
-    cache_write_12h: Option<Rate>,
-}
-
-/// US dollars per million tokens, or a factor. Written as a string, so that no
-/// reader takes it for a float; never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate(pub(super) Decimal);
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match Decimal::from_str_exact(&text) {
-            Ok(decimal) if decimal >= Decimal::ZERO => Ok(Self(decimal)),
-            Ok(_) | Err(_) => Err(de::Error::custom(format!(
-                "{text:?} is not a decimal such as \"0.25\""
-            ))),
-        }
-    }
-}
+use prompt::Brackets;
 
 impl Model {
+    /// US dollars; `None` is unknown.
     pub(super) fn cost(&self, call: &Call<'_>, usage: &Usage) -> Option<Decimal> {
-        let (input, output) = (usage.input?, usage.output?);
-        let rates = self.tier(call.service_tier)?.rates(input);
-        // Parts that the provider does not state are charged as plain input.
-        let read = usage.cache_read.unwrap_or(0).min(input);
-        let hour = usage.cache_write_1h.unwrap_or(0);
-        let half_day = usage.cache_write_12h.unwrap_or(0);
-        let parts = [
-            usage.cache_write_5m,
-            usage.cache_write_30m,
-            Some(hour),
-            Some(half_day),
-        ]
-        .into_iter()
-        .flatten()
-        .fold(0, u64::saturating_add);
-        let written = usage.cache_write.unwrap_or(parts).max(parts);
-        let brief = written.saturating_sub(hour).saturating_sub(half_day);
-        let plain = input.saturating_sub(read).saturating_sub(written);
-        let millionths = [
-            (plain, rates.input),
-            (read, rates.cache_read),
-            (brief, rates.cache_write),
-            (hour, rates.cache_write_1h),
-            (half_day, rates.cache_write_12h),
-            (output, rates.output),
-        ]
-        .into_iter()
-        .try_fold(Decimal::ZERO, |sum, (tokens, Rate(rate))| {
-            sum.checked_add(Decimal::from(tokens).checked_mul(rate)?)
-        })?;
-        let usd = millionths
-            .checked_mul(Decimal::new(1, 6))?
-            .checked_mul(self.factor(call)?)?;
+        let tier = self.tier(call.service_tier)?;
+        let seconds = match usage.seconds {
+            None => None,
+            Some(seconds) if seconds.is_zero() => Some(Decimal::ZERO),
+            Some(seconds) => Some(seconds.checked_mul(self.unit(tier, Kind::PerSecond)?)?),
+        };
+        let searches = match usage.searches {
+            None | Some(0) => Decimal::ZERO,
+            Some(count) => Decimal::from(count).checked_mul(self.unit(tier, Kind::PerSearch)?)?,
+        };
+        let tokens = if is_billed_by_length(tier, usage) {
+            Decimal::ZERO
+        } else {
+            let millionths = self.tokens(tier, usage)?;
+            millionths
+                .checked_mul(Decimal::new(1, 6))?
+                .checked_mul(self.factor(call)?)?
+        };
+        let usd = tokens
+            .checked_add(seconds.unwrap_or_default())?
+            .checked_add(searches)?;
         Some(usd.normalize())
     }
 
-    /// The prices of a tier as the response names it. A model without tiers in
-    /// the table has one price; where there are some, an unknown one is not
-    /// guessed at.
-    fn tier(&self, stated: Option<&str>) -> Option<&Self> {
-        match stated {
-            None | Some("" | "default" | "standard" | "on_demand") => Some(self),
-            Some(_) if self.tiers.is_empty() => Some(self),
-            Some(name) => self.tiers.get(name),
+    /// The prices of a tier as the response names it. One that is not in the
+    /// table is not guessed at.
+    fn tier(&self, stated: Option<&str>) -> Option<&Prices> {
+        match Tier::stated(stated) {
+            Tier::Standard => Some(&self.standard),
+            Tier::Named(name) => self.tiers.get(name.as_ref()),
         }
     }
 
-    fn rates(&self, input_tokens: u64) -> Rates {
-        let above = self
+    /// What a second or a search costs: what is no token costs the same in
+    /// every tier that does not say otherwise.
+    fn unit(&self, tier: &Prices, kind: Kind) -> Option<Decimal> {
+        let rate = tier.rates.get(&kind).or(self.standard.rates.get(&kind))?;
+        Some(rate.0)
+    }
+
+    /// The cost of all tokens, in millionths of a dollar.
+    fn tokens(&self, tier: &Prices, usage: &Usage) -> Option<Decimal> {
+        let input = known_or_free(usage.input, tier, |kind| !kind.is_of_output())?;
+        // Whoever charges more for long prompts is not known to charge no more
+        // for them in a tier that says nothing of it.
+        let is_covered = |threshold: u64| tier.above.iter().any(|above| above.tokens == threshold);
+        let exceeded = self
+            .standard
             .above
             .iter()
-            .filter(|above| input_tokens > above.tokens)
-            .max_by_key(|above| above.tokens);
-        let or_above = |of: fn(&Above) -> Option<Rate>, standard| above.and_then(of).or(standard);
-        let input = above.and_then(|above| above.input).unwrap_or(self.input);
-        let cache_write = or_above(|above| above.cache_write, self.cache_write).unwrap_or(input);
-        Rates {
-            input,
-            output: above.and_then(|above| above.output).unwrap_or(self.output),
-            cache_read: or_above(|above| above.cache_read, self.cache_read).unwrap_or(input),
-            cache_write,
-            cache_write_1h: or_above(|above| above.cache_write_1h, self.cache_write_1h)
-                .unwrap_or(cache_write),
-            cache_write_12h: or_above(|above| above.cache_write_12h, self.cache_write_12h)
-                .unwrap_or(cache_write),
+            .map(|above| above.tokens)
+            .find(|&threshold| input > threshold && !is_covered(threshold));
+        if exceeded.is_some() {
+            return None;
         }
+        // Nor is it known to charge the same for what it prices apart.
+        let apart = [
+            (Kind::CacheWrite1h, usage.cache_write_1h),
+            (Kind::CacheWrite12h, usage.cache_write_12h),
+            (Kind::InputAudio, usage.input_audio),
+            (Kind::InputImage, usage.input_image),
+            (Kind::OutputAudio, usage.output_audio),
+            (Kind::OutputImage, usage.output_image),
+            (Kind::Reasoning, usage.reasoning),
+        ];
+        let is_unknown = |kind: Kind| !tier.rates.contains_key(&kind) && self.prices_apart(kind);
+        if apart
+            .into_iter()
+            .any(|(kind, count)| count.is_some_and(|count| count > 0) && is_unknown(kind))
+        {
+            return None;
+        }
+        let brackets = Brackets::of(tier, input);
+        let prompt = brackets.prompt(input, usage)?;
+        let output = known_or_free(usage.output, tier, Kind::is_of_output)?;
+        prompt.checked_add(generated(&brackets.first, output, usage)?)
     }
 
-    /// The product of the factors that apply; `None` for a speed that costs an
-    /// unknown amount more.
+    /// Whether the standard tier has a price of a kind that is not that of what
+    /// it is a kind of.
+    fn prices_apart(&self, kind: Kind) -> bool {
+        let rates = &self.standard.rates;
+        rates
+            .get(&kind)
+            .is_some_and(|own| kind.of().and_then(|of| rate(rates, of)) != Some(*own))
+    }
+
+    /// The product of the factors that apply. A speed, a place or a region that
+    /// is not in the table of a model that distinguishes them costs an unknown
+    /// amount more.
     fn factor(&self, call: &Call<'_>) -> Option<Decimal> {
-        let listed = |kind: &str, value: &str| {
-            self.multipliers
-                .get(&format!("{kind}:{value}"))
-                .map(|rate| rate.0)
+        let is_listed = |of: fn(&Factor) -> bool| self.multipliers.keys().any(of);
+        let listed = |factor: &Factor| self.multipliers.get(factor).map(|rate| rate.0);
+        let region = match call.host.and_then(region_label) {
+            // `api` and the like are no regions, which are named by two letters.
+            Some(label) => match listed(&Factor::Region(label.to_owned())) {
+                None if label.len() == 2 && is_listed(|key| matches!(key, Factor::Region(_))) => {
+                    return None;
+                }
+                factor => factor,
+            },
+            None => None,
         };
-        let region = call
-            .host
-            .and_then(|host| host.split_once('.'))
-            .and_then(|(label, _)| listed("region", label));
-        let geo = call.inference_geo.and_then(|geo| listed("geo", geo));
+        let geo = match call.inference_geo {
+            None | Some("" | "global" | "not_available") => None,
+            Some(geo) => match listed(&Factor::Geo(geo.to_owned())) {
+                None if is_listed(|key| matches!(key, Factor::Geo(_))) => return None,
+                factor => factor,
+            },
+        };
         let speed = match call.speed {
-            None | Some("" | "standard") => Decimal::ONE,
-            Some(speed) => listed("speed", speed)?,
+            None | Some("" | "standard") => None,
+            Some(speed) => Some(listed(&Factor::Speed(speed.to_owned()))?),
         };
-        region
-            .unwrap_or(Decimal::ONE)
-            .checked_mul(geo.unwrap_or(Decimal::ONE))?
-            .checked_mul(speed)
+        let endpoint = call
+            .host
+            .filter(|host| is_regional_endpoint(host))
+            .and_then(|_| listed(&Factor::RegionalEndpoint));
+        [region, geo, speed, endpoint]
+            .into_iter()
+            .flatten()
+            .try_fold(Decimal::ONE, Decimal::checked_mul)
     }
 }
 
-/// What applies to one request.
-struct Rates {
-    input: Rate,
-    output: Rate,
-    cache_read: Rate,
-    cache_write: Rate,
-    cache_write_1h: Rate,
-    cache_write_12h: Rate,
+/// Whether the provider bills the length of a recording and no tokens: some do
+/// one or the other, and state only what they did.
+fn is_billed_by_length(tier: &Prices, usage: &Usage) -> bool {
+    let has_tokens = usage.input.is_some() || usage.output.is_some();
+    usage.seconds.is_some() && !has_tokens && tier.rates.contains_key(&Kind::PerSecond)
+}
+
+/// A count; zero if it is not known and does not matter.
+fn known_or_free(count: Option<u64>, tier: &Prices, of: fn(Kind) -> bool) -> Option<u64> {
+    count.or_else(|| {
+        let mut rates = std::iter::once(&tier.rates)
+            .chain(tier.above.iter().map(|above| &above.rates))
+            .flatten()
+            .filter(|(kind, _)| kind.is_of_tokens() && of(**kind))
+            .peekable();
+        let is_free = rates.peek().is_some() && rates.all(|(_, rate)| rate.0.is_zero());
+        is_free.then_some(0)
+    })
+}
+
+/// The cost of what was generated, in millionths of a dollar.
+fn generated(rates: &Rates, output: u64, usage: &Usage) -> Option<Decimal> {
+    let mut left = output;
+    let mut parts = [
+        (Kind::OutputAudio, usage.output_audio),
+        (Kind::OutputImage, usage.output_image),
+        (Kind::Reasoning, usage.reasoning),
+        (Kind::Output, Some(output)),
+    ]
+    .map(|(kind, tokens)| (kind, tokens.unwrap_or(0)));
+    for (_, tokens) in &mut parts {
+        *tokens = left.min(*tokens);
+        left -= *tokens;
+    }
+    cost(rates, &parts)
+}
+
+fn cost(rates: &Rates, parts: &[(Kind, u64)]) -> Option<Decimal> {
+    parts
+        .iter()
+        .filter(|(_, tokens)| *tokens > 0)
+        .try_fold(Decimal::ZERO, |sum, (kind, tokens)| {
+            let Rate(rate) = rate(rates, *kind)?;
+            sum.checked_add(Decimal::from(*tokens).checked_mul(rate)?)
+        })
+}
+
+/// The price of a kind of token, or of what it is a kind of.
+fn rate(rates: &Rates, kind: Kind) -> Option<Rate> {
+    if let Some(rate) = rates.get(&kind) {
+        return Some(*rate);
+    }
+    if kind == Kind::CacheReadAudio {
+        cached(rates, Kind::InputAudio)
+    } else if kind == Kind::CacheReadImage {
+        cached(rates, Kind::InputImage)
+    } else {
+        rate(rates, kind.of()?)
+    }
+}
+
+/// The price of sound or images read from a cache, where none is stated.
+fn cached(rates: &Rates, fresh: Kind) -> Option<Rate> {
+    match (rates.get(&fresh), rates.get(&Kind::CacheRead)) {
+        // They cost what text costs.
+        (None, _) => rate(rates, Kind::CacheRead),
+        (Some(rate), None) => Some(*rate),
+        // Cached text has a price, which is not that of cached sound.
+        (Some(_), Some(_)) => None,
+    }
 }

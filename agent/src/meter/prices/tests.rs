@@ -1,3 +1,9 @@
+mod imported;
+mod unknown;
+mod worked;
+
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn usd(text: &str) -> Option<Decimal> {
@@ -99,7 +105,7 @@ fn counts_that_contradict_each_other_do_not_underflow() {
         cache_write: Some(9),
         ..used(1000, 0)
     };
-    check("cached", usage, Some("0.0002225"));
+    check("cached", usage, Some("0.0002"));
     check(
         "plain",
         used(u64::MAX, u64::MAX),
@@ -134,9 +140,11 @@ fn the_tier_in_the_response_decides() {
     assert_eq!(cost("tiered", None), usd("0.01"));
     assert_eq!(cost("tiered", Some("default")), usd("0.01"));
     assert_eq!(cost("tiered", Some("flex")), usd("0.005"));
-    // A tier without a price is not the standard one.
-    assert_eq!(cost("tiered", Some("priority")), None);
-    assert_eq!(cost("plain", Some("priority")), usd("0.01"));
+    // A tier without a price is not the standard one, and `auto` is none.
+    for unpriced in ["priority", "auto", "PROVISIONED_THROUGHPUT"] {
+        assert_eq!(cost("tiered", Some(unpriced)), None);
+        assert_eq!(cost("plain", Some(unpriced)), None);
+    }
 }
 
 #[test]
@@ -269,32 +277,28 @@ fn the_builtin_table_is_plausible() {
     for (provider, models) in &PriceTable::builtin().providers {
         for (id, model) in models {
             let context = format!("{provider} {id}");
-            let is_flat = |tier: &Model| tier.tiers.is_empty() && tier.multipliers.is_empty();
+            let rates = &model.standard.rates;
             assert!(
-                model.tiers.values().all(is_flat),
-                "{context}: a tier has prices only"
+                rates.values().any(|rate| !rate.0.is_zero()),
+                "{context}: unknown is not zero"
             );
-            let tiers = std::iter::once(model).chain(model.tiers.values());
+            let tiers = std::iter::once(&model.standard).chain(model.tiers.values());
             for tier in tiers {
                 let dearest = Decimal::from(1000);
                 assert!(
-                    tier.input.0 <= dearest && tier.output.0 <= dearest,
+                    tier.rates.values().all(|rate| rate.0 <= dearest),
                     "{context}"
                 );
-                let mut last = 0;
                 for above in &tier.above {
-                    assert!(above.tokens > last, "{context}: thresholds out of order");
-                    last = above.tokens;
-                    assert!(above.input.is_some() && above.output.is_some(), "{context}");
+                    assert!(above.tokens >= 1000, "{context}: a threshold in thousands");
+                    assert!(above.rates.contains_key(&kind::Kind::Input), "{context}");
                 }
             }
-            for key in model.multipliers.keys() {
-                let kind = key.split(':').next();
-                assert!(
-                    matches!(kind, Some("region" | "geo" | "speed")),
-                    "{context}: {key}"
-                );
+            for factor in model.multipliers.values() {
+                let plausible = Decimal::ONE..=Decimal::TEN;
+                assert!(plausible.contains(&factor.0), "{context}");
             }
+            assert!(model.date.is_some() && model.source.is_some(), "{context}");
         }
     }
 }
@@ -351,16 +355,47 @@ fn errors_name_the_place_and_the_key() {
     for (model, expected) in [
         (
             r#"{"input": 0.5, "output": "1"}"#,
-            "invalid type: floating point",
+            "providers.p.m.input: invalid type: floating point",
         ),
         (
             r#"{"input": "1", "outputs": "1"}"#,
-            "unknown field `outputs`",
+            "providers.p.m: unknown key \"outputs\", expected one of input, output,",
         ),
-        (r#"{"input": "1"}"#, "missing field `output`"),
+        (
+            r#"{"source": "x"}"#,
+            "providers.p.m: there is no price here",
+        ),
+        (
+            r#"{"input": "1", "input": "2"}"#,
+            "providers.p.m: \"input\" is there twice",
+        ),
+        (
+            r#"{"input": "2000000", "output": "1"}"#,
+            "providers.p.m.input: \"2000000\" is not a decimal",
+        ),
+        (
+            r#"{"input": "1", "tiers": {"flex": {"tiers": {}}}}"#,
+            "providers.p.m.tiers.flex: unknown key \"tiers\"",
+        ),
+        (
+            r#"{"input": "1", "multipliers": {"fast": "2"}}"#,
+            "providers.p.m.multipliers.fast: \"fast\" is no multiplier",
+        ),
+        (
+            r#"{"input": "1", "above": [{"input": "2"}]}"#,
+            "providers.p.m.above[0]: missing field `tokens`",
+        ),
+        (
+            r#"{"input": "1", "above": [{"tokens": 9, "input": "2"}, {"tokens": 9, "input": "3"}]}"#,
+            "providers.p.m: the thresholds in `above` do not ascend",
+        ),
+        (
+            r#"{"input": "1", "above": [{"tokens": 9, "scope": "excess", "output": "2"}]}"#,
+            "leave its price out",
+        ),
         (
             r#"{"input": "-1", "output": "1"}"#,
-            "\"-1\" is not a decimal",
+            "providers.p.m.input: \"-1\" is not a decimal",
         ),
         (
             r#"{"input": "1e3", "output": "1"}"#,
@@ -372,6 +407,10 @@ fn errors_name_the_place_and_the_key() {
         assert!(message.contains(expected), "{model}: {message}");
     }
     assert!(refused("{").starts_with("line 1, column 1: EOF"));
+    assert!(
+        refused(r#"{"version":"x","providers":{"p":{"m":{"input":"1"},"M":{"input":"2"}}}}"#)
+            .contains("providers.p: \"m\" is there twice")
+    );
     assert!(
         refused(r#"{"version":"x","unit":"eur","providers":{}}"#).contains("unknown variant `eur`")
     );
