@@ -133,7 +133,7 @@ fn what_is_not_understood_is_named_with_its_place() {
         ),
         (
             "telemetry:\n  capture:\n    rules: [{host: x}]\n",
-            "3:13: telemetry.capture.rules[0]: the key sample is missing",
+            "3:14: telemetry.capture.rules[0]: the key sample is missing",
         ),
         (
             "tls:\n  upstream_roots: []\n",
