@@ -42,13 +42,11 @@ pub struct Settings {
     pub listen6: [u8; 16],
     /// The secret of a claim; while it is all zero, every claim is refused.
     pub token: [u8; TOKEN_LEN],
-    /// The address that the pod's own IPv6 connections come from, network order;
-    /// zero if there is none. A redirected socket is given it, because one that
-    /// connects to loopback would get loopback's.
-    pub source6: [u8; 16],
     /// The proxy's IPv4 address, network order.
     pub listen4: [u8; 4],
-    /// As `source6`, for IPv4.
+    /// The address that the pod's own IPv4 connections come from, network order;
+    /// zero if there is none. A redirected socket is given it, because one that
+    /// connects to loopback would get loopback's.
     pub source4: [u8; 4],
     /// A user whose flows are never captured, in the initial user namespace; 0
     /// for none. The fallback for a proxy that cannot claim.
@@ -76,14 +74,14 @@ pub struct Settings {
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 112 && align_of::<Settings>() == 4);
+    assert!(size_of::<Settings>() == 96 && align_of::<Settings>() == 4);
     assert!(core::mem::offset_of!(Settings, token) == 16);
-    assert!(core::mem::offset_of!(Settings, listen4) == 48);
-    assert!(core::mem::offset_of!(Settings, exempt_uid) == 56);
-    assert!(core::mem::offset_of!(Settings, listen_port) == 60);
-    assert!(core::mem::offset_of!(Settings, has_listen6) == 64);
-    assert!(core::mem::offset_of!(Settings, reserved) == 69);
-    assert!(core::mem::offset_of!(Settings, ports) == 80);
+    assert!(core::mem::offset_of!(Settings, listen4) == 32);
+    assert!(core::mem::offset_of!(Settings, exempt_uid) == 40);
+    assert!(core::mem::offset_of!(Settings, listen_port) == 44);
+    assert!(core::mem::offset_of!(Settings, has_listen6) == 48);
+    assert!(core::mem::offset_of!(Settings, reserved) == 53);
+    assert!(core::mem::offset_of!(Settings, ports) == 64);
 };
 
 impl Settings {
@@ -91,7 +89,6 @@ impl Settings {
     pub const NOTHING: Self = Self {
         listen6: [0; 16],
         token: [0; TOKEN_LEN],
-        source6: [0; 16],
         listen4: [0; 4],
         source4: [0; 4],
         exempt_uid: 0,

@@ -5,6 +5,11 @@
 //! itself. So the socket is bound to the address that connections of this pod
 //! come from, unless the application has bound it. The port stays to be picked
 //! with the connection.
+//!
+//! IPv4 only. The kernel sends resets and acknowledgements that belong to no
+//! socket by the device that the packet's address is of, and from another
+//! device there is no route to ::1 (`tcp_v6_send_response`, net/ipv6/tcp_ipv6.c):
+//! a handshake given up would block its ports for a minute.
 
 use aya_ebpf::{
     bindings::{bpf_sock, bpf_sock_addr},
@@ -30,19 +35,10 @@ pub(crate) fn bind(
         }
         return bind4(ctx, settings.source4);
     }
-    // Both ends of a connection are IPv4-mapped or none is.
-    let source = if !is_mapped(addr) {
-        // Without an IPv6 loopback the connection becomes one over IPv4.
-        if settings.has_listen6 == 0 || settings.source6 == [0; 16] {
-            return false;
-        }
-        settings.source6
-    } else if settings.source4 == [0; 4] {
+    if settings.source4 == [0; 4] || !is_mapped(addr) || is_bound6(sk) {
         return false;
-    } else {
-        mapped(settings.source4)
-    };
-    !is_bound6(sk) && bind6(ctx, source)
+    }
+    bind6(ctx, mapped(settings.source4))
 }
 
 /// Undoes that on a socket that now goes elsewhere: the kernel is to pick the

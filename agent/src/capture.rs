@@ -188,15 +188,11 @@ pub fn settings(
     settings
 }
 
-/// The same settings, for a pod whose connections come from these addresses.
+/// The same settings, for a pod whose connections come from this address.
 #[must_use]
-pub fn coming_from(
-    settings: Settings,
-    (source4, source6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
-) -> Settings {
+pub fn coming_from(settings: Settings, source4: Option<Ipv4Addr>) -> Settings {
     Settings {
         source4: source4.map_or([0; 4], |address| address.octets()),
-        source6: source6.map_or([0; 16], |address| address.octets()),
         ..settings
     }
 }

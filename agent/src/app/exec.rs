@@ -40,7 +40,7 @@ use super::say;
 use crate::capture::{Capture, KernelLog, coming_from, settings};
 use crate::cli::ExecArgs;
 use crate::config::Config;
-use crate::sys::addresses::{own_addresses, source_addresses};
+use crate::sys::addresses::{own_addresses, source_address};
 use crate::sys::cgroup::hierarchy::own_cgroup;
 use crate::sys::claim::Token;
 use crate::sys::process::{End, end_by};
@@ -144,7 +144,7 @@ fn session(args: ExecArgs) -> anyhow::Result<End> {
     let ready = proxy.wait_ready(&signals)?;
     let trusting = trust(&environment, &directory, &ready)?;
     let told = settings(&config.capture, ready.listening, &token, None);
-    capture.configure(&coming_from(told, source_addresses()))?;
+    capture.configure(&coming_from(told, source_address()))?;
     proxy.wait_proven(&signals)?;
     interrupted(&signals)?;
 

@@ -22,7 +22,7 @@ use crate::{
     cli::{CgroupChoice, InitArgs, KernelLogLevel},
     config::Config,
     sys::{
-        addresses::{has_ipv6_loopback, own_addresses, source_addresses},
+        addresses::{has_ipv6_loopback, own_addresses, source_address},
         cgroup::{Cgroup, pod::pod_cgroup},
         claim::Token,
     },
@@ -78,7 +78,7 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     capture.configure(&Settings {
         // Whoever follows decisions goes on doing so.
         trace: before.trace,
-        ..coming_from(told, source_addresses())
+        ..coming_from(told, source_address())
     })?;
     match &previous {
         None => capture.attach(cgroup.as_fd())?,

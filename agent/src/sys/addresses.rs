@@ -26,39 +26,19 @@ pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses.into_iter().collect())
 }
 
-/// The addresses that connections from here to elsewhere come from, by the
-/// default route of each family; none where there is no such route.
+/// The address that IPv4 connections from here to elsewhere come from, by the
+/// default route; none where there is no such route.
 #[must_use]
-pub fn source_addresses() -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-    // Addresses that are nobody's (RFC 5737, RFC 6666). Connecting a UDP socket
-    // sends nothing.
-    let four = source_towards(
-        Ipv4Addr::UNSPECIFIED.into(),
-        Ipv4Addr::new(192, 0, 2, 1).into(),
-    );
-    let six = source_towards(
-        Ipv6Addr::UNSPECIFIED.into(),
-        Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1).into(),
-    );
-    let four = four.and_then(|address| match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    });
-    let six = six.and_then(|address| match address {
-        IpAddr::V6(address) => Some(address),
-        IpAddr::V4(_) => None,
-    });
-    (four, six)
-}
-
-fn source_towards(any: IpAddr, destination: IpAddr) -> Option<IpAddr> {
-    /// "discard" (RFC 863): no port that anybody captures.
-    const PORT: u16 = 9;
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((destination, PORT)).ok()?;
-    let source = socket.local_addr().ok()?.ip();
-    let elsewhere = !source.is_loopback() && !source.is_unspecified() && !is_link_local(&source);
-    elsewhere.then_some(source)
+pub fn source_address() -> Option<Ipv4Addr> {
+    /// Nobody's (RFC 5737), and "discard" (RFC 863), a port that nobody captures.
+    /// Connecting a UDP socket sends nothing.
+    const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(source) if !source.is_loopback() && !source.is_unspecified() => Some(source),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// Whether `::1` is there to be listened on.
