@@ -163,7 +163,8 @@ pub struct Exchange {
     pace: Pace,
     payload: Option<Payload>,
     overhead: Option<Duration>,
-    inspector: Option<Inspector>,
+    /// On the heap: it is large, and the exchange moves with its task.
+    inspector: Option<Box<Inspector>>,
     problems: Vec<Problem>,
     status: Option<u16>,
     rules: Vec<&'static str>,
@@ -180,7 +181,7 @@ impl Exchange {
         let inspector = opening
             .target
             .clone()
-            .map(|target| Inspector::new(target, &opening.request_headers));
+            .map(|target| Box::new(Inspector::new(target, &opening.request_headers)));
         let trace = inspector
             .is_some()
             .then(|| meter.trace(&opening.request_headers));
@@ -254,7 +255,7 @@ impl Exchange {
         let has_begun = self.first_chunk_at.is_some()
             || self
                 .inspector
-                .as_ref()
+                .as_deref()
                 .is_none_or(Inspector::has_seen_content);
         if has_begun {
             let now = (self.meter.clock)();
@@ -286,7 +287,12 @@ impl Exchange {
         let (kind, error) = match outcome {
             Outcome::Complete => (OutcomeKind::Complete, None),
             // It had all it wanted.
-            Outcome::ClientGone if self.inspector.as_ref().is_some_and(Inspector::has_seen_end) => {
+            Outcome::ClientGone
+                if self
+                    .inspector
+                    .as_deref()
+                    .is_some_and(Inspector::has_seen_end) =>
+            {
                 (OutcomeKind::Complete, None)
             }
             Outcome::ClientGone => (OutcomeKind::ClientGone, Some("client disconnected".into())),
