@@ -49,9 +49,14 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         readme: "**Own address.** `getsockname` names the source of the pod's default route, \
                  also towards destinations that another route gives another source, and still \
-                 when the socket is disconnected with `AF_UNSPEC`; loopback, if the application \
-                 bound a port and no address.",
+                 when the socket is disconnected with `AF_UNSPEC`; loopback over IPv6, or if the \
+                 application bound a port and no address.",
         cases: &[
+            "IPV6_V6ONLY, IPv6",
+            "MPTCP, IPv6",
+            "blocking connect, IPv6",
+            "io_uring connect, IPv6",
+            "non-blocking connect, IPv6",
             "the pod's second address",
             "reconnect after AF_UNSPEC",
             "reconnect after AF_UNSPEC, to loopback",
@@ -88,7 +93,7 @@ const DIFFERENCES: &[Difference] = &[
             ("getpeername", "ENOTCONN", "[2001:db8::9]:80"),
             ("getpeername", "ENOTCONN", "[2001:db8::9]:443"),
             ("getsockname", "unspecified, IPv4", "the pod's, IPv4"),
-            ("getsockname", "unspecified, IPv6", "the pod's, IPv6"),
+            ("getsockname", "unspecified, IPv6", "loopback, IPv6"),
             ("getsockname", "unspecified, IPv6", "loopback, IPv4-mapped"),
         ],
     },

@@ -1,6 +1,8 @@
 //! Each connection is handed over with its own destination: under reuse of source
 //! ports, when connections fail, and when ports are scarce.
 
+use std::fs;
+
 use anyhow::{Context, Result};
 use weir_common::FlowReason;
 use weir_tests::output::eventually;
@@ -11,6 +13,8 @@ use weir_tests::processes::status_field;
 
 /// Connections of the large test, unless `WEIR_TEST_CONNECTIONS` says otherwise.
 const CONNECTIONS: u64 = 100_000;
+/// The state of a half-open connection in `/proc/net/tcp`.
+const SYN_RECV: &str = "03";
 /// So few source ports that each is used thousands of times.
 const FEW_PORTS: &str = "40000 40023";
 const FEW: u64 = 24;
@@ -161,6 +165,41 @@ fn connections_that_nobody_accepts_leave_nothing_when_they_are_given_up() -> Res
     })?;
     drop(clients);
     attached.no_handshakes()
+}
+
+#[test]
+fn connections_given_up_in_their_handshake_are_gone_at_the_proxy_too() -> Result<()> {
+    let pod = Pod::captured("")?;
+    let _proxy = pod.thin_proxy(&[])?;
+    let answered = || -> Result<usize> {
+        let read = || -> std::io::Result<String> {
+            let four = fs::read_to_string("/proc/thread-self/net/tcp")?;
+            Ok(four + &fs::read_to_string("/proc/thread-self/net/tcp6")?)
+        };
+        let table = pod.namespace.inside(read)??;
+        let half_open = |line: &&str| line.split_whitespace().nth(3) == Some(SYN_RECV);
+        Ok(table.lines().filter(half_open).count())
+    };
+    let words = [
+        "flood",
+        "--deaf",
+        "--count=30",
+        "203.0.113.9:443",
+        "[2001:db8::9]:443",
+        "[::ffff:203.0.113.9]:443",
+    ];
+    // As root, because some kernels let nobody else attach a filter to a socket.
+    let clients = pod.stay(Container::Application, 0, &words)?;
+    assert_eq!(answered()?, 30);
+    drop(clients);
+    // The proxy's kernel says it again after a second, and is told that nobody is
+    // there. Otherwise it goes on for a minute, in which a client that gets the
+    // same port is not heard.
+    eventually("no handshake is half open", || {
+        answered().is_ok_and(|half_open| half_open == 0)
+    })
+    .with_context(|| format!("{:?} are", answered()))?;
+    pod.attached()?.no_handshakes()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::{errors, say_ready, until_told};
 
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// How many to begin.
     #[arg(long)]
     count: usize,
+    /// Do not hear the answer to the first packet, so that it stays the last one.
+    #[arg(long)]
+    deaf: bool,
     /// Where to, in turn.
     #[arg(required = true)]
     to: Vec<SocketAddr>,
@@ -23,7 +26,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<usize> {
     let mut begun = Vec::with_capacity(args.count);
     for to in args.to.iter().cycle().take(args.count) {
-        let socket = begin(*to).map_err(|error| {
+        let socket = begin(*to, args.deaf).map_err(|error| {
             anyhow::anyhow!("{to}, after {}: {}", begun.len(), errors::name(&error))
         })?;
         begun.push(socket);
@@ -33,8 +36,12 @@ pub(crate) fn run(args: &Args) -> Result<usize> {
     Ok(begun.len())
 }
 
-fn begin(to: SocketAddr) -> io::Result<Socket> {
+fn begin(to: SocketAddr, deaf: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    if deaf {
+        // BPF_RET | BPF_K of linux/filter.h: of every packet, keep nothing.
+        socket.attach_filter(&[SockFilter::new(6, 0, 0, 0)])?;
+    }
     socket.set_nonblocking(true)?;
     match socket.connect(&to.into()) {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
