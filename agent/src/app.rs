@@ -6,6 +6,7 @@ pub mod exec;
 pub mod init;
 pub mod log;
 mod paragraph;
+pub mod prices;
 pub mod proxy;
 mod requirements;
 pub mod state;

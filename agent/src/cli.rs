@@ -2,6 +2,8 @@
 //!
 //! Parsing only; what a command does is in `app`.
 
+mod prices;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use prices::{PricesArgs, PricesCommand, ShowPricesArgs, UpdatePricesArgs};
 
 /// weir's own failures, so that they are not mistaken for the command's: the
 /// convention of env(1) and timeout(1).
@@ -69,6 +73,8 @@ pub enum Command {
     /// Check whether weir can work here, and say what to do if not
     #[command(long_about = DOCTOR_ABOUT, after_long_help = DOCTOR_AFTER)]
     Doctor(DoctorArgs),
+    /// Show what models cost, and keep the prices up to date
+    Prices(PricesArgs),
     /// The proxy process of `weir exec`, which starts it; not for people.
     #[command(hide = true)]
     SupervisedProxy(SupervisedArgs),

@@ -244,7 +244,7 @@ impl Prepared {
         )?;
         let upstream = Upstream::new(store)?;
         let catalogue = Catalogue::builtin().extended(&config.models.rules())?;
-        let prices = prices(config.prices.file.as_deref())?;
+        let prices = super::prices::in_force(config.prices.file.as_deref())?;
         let permitted = catalogue.dns_suffixes();
         let authority = Arc::new(Authority::new(permitted.as_deref(), SystemTime::now())?);
         let admin = admin(admin_choice, &mut warnings)?;
@@ -392,16 +392,6 @@ fn keep_payloads_out_of_panics() {
             format!("weir: a bug was contained at {place}: please report it\n").as_bytes(),
         );
     }));
-}
-
-fn prices(file: Option<&Path>) -> anyhow::Result<PriceTable> {
-    let table = PriceTable::builtin();
-    let Some(file) = file else { return Ok(table) };
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("cannot read prices {}", file.display()))?;
-    table
-        .with_override(&text)
-        .with_context(|| format!("prices {}", file.display()))
 }
 
 fn admin(choice: AdminChoice, warnings: &mut Vec<String>) -> anyhow::Result<Option<TcpListener>> {
