@@ -28,6 +28,8 @@ enum Slot {
     Reasoning,
     InputAudio,
     InputImage,
+    CacheReadAudio,
+    CacheReadImage,
     OutputAudio,
     OutputImage,
     Searches,
@@ -111,6 +113,22 @@ const TABLE: &[Interest<Slot>] = &[
     scalar(&["input_token_details", "audio_tokens"], Slot::InputAudio),
     scalar(&["input_token_details", "image_tokens"], Slot::InputImage),
     scalar(&["output_token_details", "audio_tokens"], Slot::OutputAudio),
+    scalar(
+        &[
+            "input_token_details",
+            "cached_tokens_details",
+            "audio_tokens",
+        ],
+        Slot::CacheReadAudio,
+    ),
+    scalar(
+        &[
+            "input_token_details",
+            "cached_tokens_details",
+            "image_tokens",
+        ],
+        Slot::CacheReadImage,
+    ),
     // Transcriptions that are billed by their length.
     scalar(&["seconds"], Slot::Seconds),
     // DeepSeek.
@@ -230,6 +248,8 @@ fn read(raw: &[u8]) -> (Counts, Option<u64>) {
             Slot::Reasoning => &mut usage.reasoning,
             Slot::InputAudio => &mut usage.input_audio,
             Slot::InputImage => &mut usage.input_image,
+            Slot::CacheReadAudio => &mut usage.cache_read_audio,
+            Slot::CacheReadImage => &mut usage.cache_read_image,
             Slot::OutputAudio => &mut usage.output_audio,
             Slot::OutputImage => &mut usage.output_image,
             Slot::Searches => &mut usage.searches,
@@ -309,6 +329,29 @@ mod tests {
                 cache_write_30m: Some(4),
                 cache_write_12h: Some(6),
                 ..usage
+            },
+            None,
+        );
+    }
+
+    #[test]
+    fn what_was_cached_of_sound_is_told_from_text() {
+        check(
+            r#"{"total_tokens":300,"input_tokens":200,"output_tokens":100,
+                "input_token_details":{"text_tokens":50,"audio_tokens":140,"image_tokens":10,
+                  "cached_tokens":128,"cached_tokens_details":{"text_tokens":24,"audio_tokens":96,
+                  "image_tokens":8}},
+                "output_token_details":{"text_tokens":30,"audio_tokens":70}}"#,
+            Usage {
+                input: Some(200),
+                output: Some(100),
+                cache_read: Some(128),
+                input_audio: Some(140),
+                input_image: Some(10),
+                cache_read_audio: Some(96),
+                cache_read_image: Some(8),
+                output_audio: Some(70),
+                ..Usage::default()
             },
             None,
         );
