@@ -15,7 +15,7 @@ use rust_decimal::prelude::ToPrimitive;
 use weir_common::FlowReason;
 
 use self::{bounded::Bounded, coverage::Coverage};
-use super::semconv::{TOKEN_BUCKETS, error_type};
+use super::semconv::{MCP_BUCKETS, TOKEN_BUCKETS, error_type, mcp};
 use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
 use crate::meter::pace::SECONDS;
@@ -32,6 +32,12 @@ const PROVIDERS_MAX: usize = 50;
 /// Distinct error types: statuses, outcomes, and codes of the providers.
 const ERRORS_MAX: usize = 100;
 
+/// Distinct methods of MCP: its own are some thirty.
+const METHODS_MAX: usize = 50;
+
+/// Distinct tools. A server has some tens, and an agent some servers.
+const TOOLS_MAX: usize = 200;
+
 /// From ten microseconds to a tenth of a second.
 const OVERHEAD_BUCKETS: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
@@ -46,6 +52,7 @@ pub struct Metrics {
     token_usage: HistogramVec,
     operation_duration: HistogramVec,
     time_to_first_chunk: HistogramVec,
+    mcp_duration: HistogramVec,
     tokens: IntCounterVec,
     cost: CounterVec,
     exchanges: IntCounterVec,
@@ -60,6 +67,8 @@ pub struct Metrics {
     response_models: Bounded,
     models: Bounded,
     errors: Bounded,
+    methods: Bounded,
+    tools: Bounded,
 }
 
 impl Default for Metrics {
@@ -97,6 +106,7 @@ impl Metrics {
             token_usage: register(&registry, token_usage()),
             operation_duration: register(&registry, operation_duration()),
             time_to_first_chunk: register(&registry, time_to_first_chunk()),
+            mcp_duration: register(&registry, mcp_duration()),
             tokens: register(
                 &registry,
                 counters(
@@ -160,6 +170,8 @@ impl Metrics {
             response_models: bounded("response_model", MODELS_MAX),
             models: bounded("model", MODELS_MAX),
             errors: bounded("error_type", ERRORS_MAX),
+            methods: bounded("mcp_method", METHODS_MAX),
+            tools: bounded("mcp_tool", TOOLS_MAX),
             bounds: register(
                 &registry,
                 counters(
@@ -194,7 +206,9 @@ impl Metrics {
         for problem in &record.problems {
             self.problems.with_label_values(&[problem.as_str()]).inc();
         }
-        self.observe_conventional(record, operation, &provider);
+        if !self.observe_mcp(record) {
+            self.observe_conventional(record, operation, &provider);
+        }
         self.observe_spent(record, &provider);
     }
 
@@ -229,6 +243,21 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("a vector takes all, and every family has a metric");
         String::from_utf8(text).expect("label values are strings")
+    }
+
+    /// The metric of the conventions for MCP, if the exchange is one of it.
+    fn observe_mcp(&self, record: &Record) -> bool {
+        let Some((rpc, method)) = mcp(record) else {
+            return false;
+        };
+        self.mcp_duration
+            .with_label_values(&[
+                self.methods.admit(Some(method)),
+                self.tools.admit_or_empty(rpc.tool.as_deref()),
+                self.errors.admit_or_empty(error_type(record).as_deref()),
+            ])
+            .observe(record.duration_ms.as_secs_f64());
+        true
     }
 
     /// The metrics of the conventions.
@@ -349,6 +378,17 @@ fn operation_duration() -> prometheus::Result<HistogramVec> {
             "gen_ai_response_model",
             "error_type",
         ],
+    )
+}
+
+fn mcp_duration() -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(
+        HistogramOpts::new(
+            "mcp_client_operation_duration_seconds",
+            "Duration of MCP requests and notifications.",
+        )
+        .buckets(MCP_BUCKETS.to_vec()),
+        &["mcp_method_name", "gen_ai_tool_name", "error_type"],
     )
 }
 

@@ -1,9 +1,12 @@
-//! What OpenTelemetry's conventions for generative AI call things, in the two
-//! generations that are in use, and what they say about a record.
+//! What OpenTelemetry's conventions for generative AI and for MCP call things, and
+//! what they say about a record.
 //!
 //! Both the text format and OTLP take from here what they have in common.
 
-use crate::meter::record::{OutcomeKind, Record};
+use crate::{
+    llm::observation::{Rpc, RpcOutcome},
+    meter::record::{OutcomeKind, Record},
+};
 
 /// Buckets that the conventions advise for token counts.
 pub(super) const TOKEN_BUCKETS: &[f64] = &[
@@ -23,6 +26,11 @@ pub(super) const TOKEN_BUCKETS: &[f64] = &[
     67_108_864.0,
 ];
 
+/// Buckets that the conventions advise for the durations of MCP, in seconds.
+pub(super) const MCP_BUCKETS: &[f64] = &[
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
+
 /// Longest value of an attribute, in bytes: names and codes are shorter.
 pub(super) const VALUE_LEN_MAX: usize = 200;
 
@@ -31,6 +39,7 @@ pub(super) fn error_type(record: &Record) -> Option<String> {
     match record.outcome {
         OutcomeKind::Complete => match record.status {
             Some(status) if status >= 400 => Some(status.to_string()),
+            _ if has_tool_failed(record) => Some("tool_error".to_owned()),
             // An error within a response that succeeded; its text is a code.
             _ => record.error.clone(),
         },
@@ -39,6 +48,21 @@ pub(super) fn error_type(record: &Record) -> Option<String> {
         | OutcomeKind::Refused
         | OutcomeKind::Aborted => Some(record.outcome.as_str().to_owned()),
     }
+}
+
+fn has_tool_failed(record: &Record) -> bool {
+    let outcome = record.rpc.as_ref().and_then(|rpc| rpc.outcome);
+    outcome == Some(RpcOutcome::ToolError)
+}
+
+/// The call, if the exchange is one of the Model Context Protocol, and its
+/// method. The operation tells it from one of the Agent2Agent protocol.
+pub(super) fn mcp(record: &Record) -> Option<(&Rpc, &str)> {
+    let rpc = record.rpc.as_ref()?;
+    let is_mcp = matches!(record.operation.as_deref(), Some("execute_tool" | "mcp"));
+    // A stream of the server's own has no method.
+    let method = rpc.method.as_deref().filter(|_| is_mcp)?;
+    Some((rpc, method))
 }
 
 /// Whether a model generates something in this operation: what the newer

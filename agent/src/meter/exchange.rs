@@ -160,8 +160,9 @@ pub struct Exchange {
     head_forwarded_at: Option<Instant>,
     first_chunk_at: Option<Instant>,
     trace: Option<Trace>,
-    pace: Pace,
-    payload: Option<Payload>,
+    /// Boxed, as few exchanges have them and every task has room for them.
+    pace: Option<Box<Pace>>,
+    payload: Option<Box<Payload>>,
     overhead: Option<Duration>,
     /// On the heap: it is large, and the exchange moves with its task.
     inspector: Option<Box<Inspector>>,
@@ -185,7 +186,7 @@ impl Exchange {
         let trace = inspector
             .is_some()
             .then(|| meter.trace(&opening.request_headers));
-        let payload = meter.payload(&opening, trace.as_ref());
+        let payload = meter.payload(&opening, trace.as_ref()).map(Box::new);
         Self {
             meter: meter.clone(),
             opening,
@@ -194,7 +195,7 @@ impl Exchange {
             head_forwarded_at: None,
             first_chunk_at: None,
             trace,
-            pace: Pace::default(),
+            pace: None,
             payload,
             overhead: None,
             inspector,
@@ -260,7 +261,7 @@ impl Exchange {
         if has_begun {
             let now = (self.meter.clock)();
             self.first_chunk_at.get_or_insert(now);
-            self.pace.arrived(now);
+            self.pace.get_or_insert_default().arrived(now);
         }
     }
 
@@ -412,10 +413,14 @@ impl Exchange {
             problems: std::mem::take(&mut self.problems),
             port: self.trace.is_some().then_some(opening.port),
             trace: self.trace.take(),
-            pace: (seen.stream == Some(true)).then(|| std::mem::take(&mut self.pace)),
+            pace: self
+                .pace
+                .take()
+                .filter(|_| seen.stream == Some(true))
+                .map(|pace| *pace),
         };
         if let (Some(payloads), Some(payload)) = (&self.meter.payloads, self.payload.take()) {
-            payloads.take(payload, &record);
+            payloads.take(*payload, &record);
         }
         self.meter.sink.record(record);
     }

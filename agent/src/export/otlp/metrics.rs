@@ -1,4 +1,4 @@
-//! The metrics of the conventions for generative AI, added up for OTLP.
+//! The metrics of the conventions for generative AI and for MCP, added up for OTLP.
 //!
 //! What one record adds is a list of plain values ([`measured`]); adding up is
 //! one map behind a lock that is held for a few additions. There is room for a
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     bounds::Bound,
     config::Semconv,
-    export::semconv::{TOKEN_BUCKETS, error_type, is_inference, plain},
+    export::semconv::{MCP_BUCKETS, TOKEN_BUCKETS, error_type, is_inference, mcp, plain},
     llm::usage::Provenance,
     meter::{
         pace::{Pace, SECONDS},
@@ -48,6 +48,7 @@ enum Kind {
     Counter,
     Tokens,
     Seconds,
+    McpSeconds,
 }
 
 impl Kind {
@@ -56,6 +57,7 @@ impl Kind {
             Self::Counter => &[],
             Self::Tokens => TOKEN_BUCKETS,
             Self::Seconds => SECONDS,
+            Self::McpSeconds => MCP_BUCKETS,
         }
     }
 }
@@ -100,6 +102,8 @@ instruments! {
         "Number of output tokens used for reasoning, a part of the output.";
     OPERATION_INPUT = Tokens "gen_ai.client.inference.operation.input_tokens" "{token}"
         "Number of input tokens per operation.";
+    MCP_DURATION = McpSeconds "mcp.client.operation.duration" "s"
+        "Duration of an MCP request or notification as its sender sees it.";
     OPERATION_OUTPUT = Tokens "gen_ai.client.inference.operation.output_tokens" "{token}"
         "Number of output tokens per operation.";
 }
@@ -129,8 +133,11 @@ fn measured(record: &Record, semconv: Semconv) -> Vec<Measured<'_>> {
     let Some(operation) = record.operation.as_deref() else {
         return Vec::new();
     };
-    let common = common(record, operation);
     let error = error_type(record);
+    if mcp(record).is_some() {
+        return measured_mcp(record, error).into_iter().collect();
+    }
+    let common = common(record, operation);
     let with_error = |mut labels: Labels| {
         labels.extend(
             error
@@ -170,6 +177,36 @@ fn measured(record: &Record, semconv: Semconv) -> Vec<Measured<'_>> {
         Semconv::Draft => {}
     }
     all
+}
+
+/// What a call of an MCP server adds, in both generations.
+fn measured_mcp(record: &Record, error: Option<String>) -> Option<Measured<'_>> {
+    let (rpc, method) = mcp(record)?;
+    let operation = record.operation.as_deref();
+    let texts = [
+        ("mcp.method.name", Some(method)),
+        (
+            "gen_ai.operation.name",
+            operation.filter(|it| *it == "execute_tool"),
+        ),
+        ("gen_ai.tool.name", rpc.tool.as_deref()),
+        ("error.type", error.as_deref()),
+        ("network.transport", Some("tcp")),
+        ("network.protocol.name", Some("http")),
+        ("server.address", record.host.as_deref()),
+    ];
+    let known = texts.iter().filter_map(|(key, value)| {
+        let value = (*value)?;
+        Some((*key, Label::Text(plain(value))))
+    });
+    let mut labels: Labels = known.collect();
+    labels.extend(
+        record
+            .port
+            .map(|port| ("server.port", Label::Number(port.into()))),
+    );
+    let seconds = Amount::Seconds(record.duration_ms.as_secs_f64());
+    Some((MCP_DURATION, labels, seconds))
 }
 
 fn common(record: &Record, operation: &str) -> Labels {
@@ -402,7 +439,7 @@ impl Frame {
                 aggregation_temporality: self.temporality,
                 is_monotonic: true,
             }),
-            Kind::Tokens | Kind::Seconds => Data::Histogram(Histogram {
+            Kind::Tokens | Kind::Seconds | Kind::McpSeconds => Data::Histogram(Histogram {
                 data_points: series
                     .iter()
                     .map(|it| self.histogram(instrument.kind, it))

@@ -1,4 +1,4 @@
-//! One exchange as a span of the conventions for generative AI.
+//! One exchange as a span of the conventions for generative AI, or for MCP.
 //!
 //! A pure function of the record, which holds nothing of the content: what is
 //! not in the record cannot be in the span.
@@ -12,9 +12,10 @@ use rust_decimal::prelude::ToPrimitive;
 use super::attribute::{flag, fraction, list, number, text};
 use crate::{
     config::Semconv,
-    export::semconv::{error_type, is_inference, plain},
+    export::semconv::{error_type, is_inference, mcp, plain},
+    llm::observation::RpcOutcome,
     meter::{
-        record::{Millis, Record},
+        record::{Millis, Protocol, Record},
         trace::Trace,
     },
 };
@@ -64,6 +65,12 @@ pub(super) fn span(record: &Record, semconv: Semconv) -> Option<Span> {
 }
 
 fn name(operation: &str, record: &Record) -> String {
+    if let Some((rpc, method)) = mcp(record) {
+        return match &rpc.tool {
+            Some(tool) => format!("{} {}", plain(method), plain(tool)),
+            None => plain(method),
+        };
+    }
     match &record.request_model {
         Some(model) => format!("{operation} {}", plain(model)),
         None => operation.to_owned(),
@@ -88,7 +95,6 @@ fn attributes(
     semconv: Semconv,
 ) -> Vec<KeyValue> {
     let texts = [
-        ("gen_ai.provider.name", record.provider.as_deref()),
         ("gen_ai.request.model", record.request_model.as_deref()),
         ("gen_ai.response.model", record.response_model.as_deref()),
         ("gen_ai.response.id", record.response_id.as_deref()),
@@ -139,7 +145,7 @@ fn attributes(
             record.process.as_ref().and_then(|it| it.pid).map(u64::from),
         ),
     ];
-    let mut all = vec![text("gen_ai.operation.name", operation)];
+    let mut all = what(record, operation);
     all.extend(
         texts
             .iter()
@@ -169,6 +175,40 @@ fn attributes(
     all
 }
 
+/// What was done: an operation of a provider's, or a call of an MCP server.
+fn what(record: &Record, operation: &str) -> Vec<KeyValue> {
+    let Some((rpc, method)) = mcp(record) else {
+        let mut what = vec![text("gen_ai.operation.name", operation)];
+        let provider = record.provider.as_deref();
+        what.extend(provider.map(|provider| text("gen_ai.provider.name", provider)));
+        return what;
+    };
+    let version = match record.protocol {
+        Protocol::H1 => Some("1.1"),
+        Protocol::H2 => Some("2"),
+        Protocol::Tls | Protocol::Tcp => None,
+    };
+    let is_tool = operation == "execute_tool";
+    // The number of an error of JSON-RPC, which travels with status 200.
+    let status = record
+        .error
+        .as_deref()
+        .filter(|error| rpc.outcome == Some(RpcOutcome::Error) && error.parse::<i64>().is_ok());
+    let texts = [
+        ("mcp.method.name", Some(method)),
+        ("gen_ai.operation.name", is_tool.then_some(operation)),
+        ("gen_ai.tool.name", rpc.tool.as_deref()),
+        ("rpc.response.status_code", status),
+        ("network.transport", Some("tcp")),
+        ("network.protocol.name", Some("http")),
+        ("network.protocol.version", version),
+    ];
+    let known = texts
+        .iter()
+        .filter_map(|(key, value)| Some(text(key, (*value)?)));
+    known.collect()
+}
+
 /// Why each choice ended. The draft has a word for one that did not end.
 fn finish_reasons(record: &Record, operation: &str, semconv: Semconv) -> Option<KeyValue> {
     let cut = semconv == Semconv::Draft
@@ -188,6 +228,7 @@ mod tests {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
     use super::*;
+    use crate::llm::observation::Rpc;
     use crate::meter::{
         record::{OutcomeKind, tests::golden},
         trace::Parent,
@@ -287,6 +328,52 @@ mod tests {
         let current = span(&record, Semconv::Current).expect("it was read");
         assert!(value(&current, "gen_ai.usage.cache_creation.input_tokens").is_some());
         assert!(value(&current, "gen_ai.response.finish_reasons").is_none());
+    }
+
+    #[test]
+    fn a_call_of_a_tool_has_the_names_of_mcp() {
+        let failed = Record {
+            operation: Some("execute_tool".into()),
+            request_model: None,
+            error: None,
+            rpc: Some(Rpc {
+                method: Some("tools/call".into()),
+                tool: Some("measure".into()),
+                outcome: Some(RpcOutcome::ToolError),
+            }),
+            ..record()
+        };
+        let span_of = |record: &Record| span(record, Semconv::Current).expect("it was read");
+        let span = span_of(&failed);
+        assert_eq!(span.name, "tools/call measure");
+        for (key, expected) in [
+            ("mcp.method.name", Some("tools/call")),
+            ("gen_ai.operation.name", Some("execute_tool")),
+            ("gen_ai.tool.name", Some("measure")),
+            ("error.type", Some("tool_error")),
+            ("network.protocol.version", Some("2")),
+            ("gen_ai.provider.name", None),
+        ] {
+            assert_eq!(says(&span, key).as_deref(), expected, "{key}");
+        }
+        let unknown = Record {
+            operation: Some("mcp".into()),
+            error: Some("-32601".into()),
+            rpc: Some(Rpc {
+                method: Some("tools/dance".into()),
+                tool: None,
+                outcome: Some(RpcOutcome::Error),
+            }),
+            ..failed
+        };
+        let span = span_of(&unknown);
+        assert_eq!(span.name, "tools/dance");
+        assert_eq!(says(&span, "gen_ai.operation.name"), None);
+        assert_eq!(
+            says(&span, "rpc.response.status_code").as_deref(),
+            Some("-32601")
+        );
+        assert_eq!(says(&span, "error.type").as_deref(), Some("-32601"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::llm::observation::Problem;
+use crate::llm::observation::{Problem, Rpc, RpcOutcome};
 use crate::meter::record::{OutcomeKind, tests::golden};
 
 fn lines(metrics: &Metrics, prefix: &str) -> Vec<String> {
@@ -153,4 +153,26 @@ fn connections_are_counted_by_decision_and_reason() {
         ["weir_connections_total{decision=\"splice\",reason=\"not_in_catalogue\"} 2"]
     );
     assert_eq!(lines(&metrics, "weir_exchanges_total"), [""; 0]);
+}
+
+#[test]
+fn a_call_of_a_tool_is_in_the_metric_of_mcp_and_not_in_those_of_models() {
+    let metrics = Metrics::new();
+    metrics.observe(&Record {
+        operation: Some("execute_tool".into()),
+        rpc: Some(Rpc {
+            method: Some("tools/call".into()),
+            tool: Some("measure".into()),
+            outcome: Some(RpcOutcome::ToolError),
+        }),
+        ..golden()
+    });
+    assert_eq!(
+        lines(&metrics, "mcp_client_operation_duration_seconds_count"),
+        [
+            "mcp_client_operation_duration_seconds_count{error_type=\"tool_error\",\
+             gen_ai_tool_name=\"measure\",mcp_method_name=\"tools/call\"} 1"
+        ]
+    );
+    assert!(lines(&metrics, "gen_ai_").is_empty());
 }

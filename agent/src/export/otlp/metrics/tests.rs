@@ -1,6 +1,7 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
+use crate::llm::observation::{Rpc, RpcOutcome};
 use crate::meter::record::tests::golden;
 
 fn record() -> Record {
@@ -83,6 +84,29 @@ fn only_counts_that_the_provider_stated_are_token_usage() {
         })
         .collect();
     assert_eq!(tokens, [(INPUT_TOKENS.name, 0), (OUTPUT_TOKENS.name, 0)]);
+}
+
+#[test]
+fn a_call_of_a_tool_is_in_the_metric_of_mcp_alone() {
+    let called = Record {
+        operation: Some("execute_tool".into()),
+        rpc: Some(Rpc {
+            method: Some("tools/call".into()),
+            tool: Some("measure".into()),
+            outcome: Some(RpcOutcome::Ok),
+        }),
+        ..record()
+    };
+    for semconv in [Semconv::Current, Semconv::Draft] {
+        assert_eq!(names(&called, semconv), ["mcp.client.operation.duration"]);
+    }
+    let metrics = metrics(Temporality::Cumulative);
+    metrics.observe(&called);
+    let collected = metrics.collect(Duration::from_secs(2));
+    let duration = histogram(&collected, MCP_DURATION.name);
+    assert_eq!(duration.data_points[0].explicit_bounds, MCP_BUCKETS);
+    // 1.2345 seconds lie between one and two.
+    assert_eq!(duration.data_points[0].bucket_counts[7], 1);
 }
 
 #[test]
