@@ -54,6 +54,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["tools"], Want::Size, RequestSlot::Text),
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["inputText"], Want::Text, RequestSlot::Text),
+    request(&["inputs"], Want::Text, RequestSlot::Text),
     request(&["message"], Want::Text, RequestSlot::Text),
     request(&["texts", EACH], Want::Text, RequestSlot::Text),
     request(
@@ -187,6 +188,25 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
         Slot::FinishReason,
     ),
     response(&["outputs", EACH, "text"], Want::Text, Slot::Text),
+    // Text Generation Inference, on SageMaker.
+    response(&["token", "text"], Want::Text, Slot::Text),
+    response(&["generated_text"], Want::Mark, Slot::Done),
+    response(&[EACH, "generated_text"], Want::Text, Slot::Text),
+    response(
+        &["details", "finish_reason"],
+        Want::Scalar,
+        Slot::FinishReason,
+    ),
+    response(
+        &["details", "input_length"],
+        Want::Scalar,
+        Slot::Count(Tokens::Input),
+    ),
+    response(
+        &["details", "generated_tokens"],
+        Want::Scalar,
+        Slot::Count(Tokens::Output),
+    ),
     // Cohere.
     response(&["finish_reason"], Want::Scalar, Slot::FinishReason),
     response(&["text"], Want::Text, Slot::Text),
@@ -198,7 +218,7 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
         .counts
         .as_ref()
         .is_some_and(|counts| counts.fallback.is_some());
-    let is_stop = draft.kind.take().as_deref() == Some("message_stop");
+    let is_stop = draft.kind.take().as_deref() == Some("message_stop") || draft.is_done;
     let ends = draft.finish_reason.is_some() && draft.counts.is_some();
     commit_body(draft, reading);
     reading.is_usage_final |= ends || has_metrics;

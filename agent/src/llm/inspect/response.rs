@@ -16,7 +16,7 @@ use crate::llm::format::Format;
 use crate::llm::headers::Headers;
 use crate::llm::json::{JsonError, Scanner};
 use crate::llm::observation::Problem;
-use crate::llm::reading::{Draft, Reading, Slot};
+use crate::llm::reading::{Draft, Reading, Slot, coded};
 use crate::llm::{bedrock_chunk, eventstream, grpc, json_array, ndjson, protobuf, sse};
 
 /// The data of the event that ends a stream of chat chunks. Decoders of the
@@ -75,9 +75,9 @@ impl Framing {
             "application/x-ndjson" | "application/stream+json" => {
                 Self::Lines(ndjson::Reader::default())
             }
-            // What carries any model's format is a stream of its bytes.
+            // The parts of a body of some other framing.
             "application/vnd.amazon.eventstream" if format == Some(Format::AnyModel) => {
-                Self::Opaque
+                Self::Undecided
             }
             "application/vnd.amazon.eventstream" => Self::EventStream {
                 reader: eventstream::Reader::default(),
@@ -107,11 +107,12 @@ impl Framing {
         }
     }
 
-    /// Some servers send JSON or events under another type, or under none.
-    fn of_first_byte(format: Format, byte: u8) -> Self {
+    /// Some servers send JSON or events under another type, or under none. What
+    /// comes in parts is a stream, and a document in it one of many.
+    fn of_first_byte(format: Format, byte: u8, is_in_parts: bool) -> Self {
         match byte {
             b'[' if format.writes_arrays() => Self::Array(json_array::Reader::default()),
-            b'{' if format.writes_lines() => Self::Lines(ndjson::Reader::default()),
+            b'{' if is_in_parts || format.writes_lines() => Self::Lines(ndjson::Reader::default()),
             b'{' | b'[' => Self::Json { left: u64::MAX },
             b':' | b'd' | b'e' | b'i' | b'r' => Self::sse(),
             _ => Self::Opaque,
@@ -137,6 +138,9 @@ pub(super) struct Response {
     /// Absent for an API that is not understood, or when reading has ended early.
     pub(super) format: Option<Format>,
     decoder: Option<Decoder>,
+    /// Takes the body out of the messages that carry parts of it.
+    parts: Option<Box<Parts>>,
+    is_in_parts: bool,
     pub(super) framing: Framing,
     scanner: Scanner<Slot>,
     draft: Draft,
@@ -154,6 +158,8 @@ impl Response {
     ) -> Self {
         let format = Format::of(api);
         let framing = Framing::of_head(format, is_stream == Some(true), headers);
+        let is_in_parts = format == Some(Format::AnyModel)
+            && headers.names("content-type", "application/vnd.amazon.eventstream");
         let mut reading = Reading::default();
         if let Some(format) = format {
             format.read_head(headers, &mut reading);
@@ -170,6 +176,8 @@ impl Response {
             })),
             framing,
             draft: Draft::default(),
+            parts: is_in_parts.then(Box::default),
+            is_in_parts,
             reading,
             has_content: false,
         }
@@ -180,7 +188,21 @@ impl Response {
             self.has_content |= !wire_bytes.is_empty();
             return;
         };
-        match decoder.push(wire_bytes, &mut |bytes| self.read(format, bytes, problems)) {
+        let decoded = decoder.push(wire_bytes, &mut |bytes| {
+            // Taken, so that what it hands out can be read.
+            let Some(mut parts) = self.parts.take() else {
+                return self.read(format, bytes, problems);
+            };
+            match parts.push(bytes, |bytes| self.read(format, bytes, problems)) {
+                Ok(()) => self.parts = Some(parts),
+                Err(_) => {
+                    problems.note(Problem::BadFraming);
+                    self.framing = Framing::Opaque;
+                    self.format = None;
+                }
+            }
+        });
+        match decoded {
             Ok(()) => self.decoder = Some(decoder),
             Err(error) => problems.note(error.into()),
         }
@@ -195,7 +217,7 @@ impl Response {
         }
         let Some(first) = bytes.first() else { return };
         if matches!(self.framing, Framing::Undecided) {
-            self.framing = Framing::of_first_byte(format, *first);
+            self.framing = Framing::of_first_byte(format, *first, self.is_in_parts);
             self.scanner = Scanner::new(format.table(self.framing.is_stream() == Some(true)));
             let is_odd = matches!(self.framing, Framing::Opaque) && !format.answers_with_media();
             if is_odd && self.is_success {
@@ -349,6 +371,12 @@ impl Response {
         if self.scanner.has_met_oversized() {
             problems.note(Problem::ValueTooLarge);
         }
+        if let Some(parts) = &mut self.parts {
+            self.reading.error = parts.error.take().or(self.reading.error.take());
+            if parts.reader.is_within_message() {
+                problems.note(Problem::Truncated);
+            }
+        }
         let draft = std::mem::take(&mut self.draft);
         match &self.framing {
             Framing::Undecided | Framing::Opaque => {}
@@ -398,6 +426,40 @@ impl Response {
                 }
             }
         }
+    }
+}
+
+/// The body out of the messages that SageMaker carries parts of it in.
+#[derive(Debug, Default)]
+struct Parts {
+    reader: eventstream::Reader,
+    error: Option<String>,
+    is_exception: bool,
+}
+
+impl Parts {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        mut out: impl FnMut(&[u8]),
+    ) -> Result<(), eventstream::EventStreamError> {
+        let Self {
+            reader,
+            error,
+            is_exception,
+        } = self;
+        reader.push(bytes, |piece| match piece {
+            eventstream::Piece::Begin(headers) => {
+                *is_exception = headers.message_type != eventstream::MessageType::Event;
+                if *is_exception {
+                    let name = headers.exception_type.as_deref();
+                    *error = Some(name.and_then(coded).unwrap_or_else(|| "error".to_owned()));
+                }
+            }
+            // What an exception carries is a sentence.
+            eventstream::Piece::Payload(part) if !*is_exception => out(part),
+            eventstream::Piece::Payload(_) | eventstream::Piece::End => {}
+        })
     }
 }
 
