@@ -1,7 +1,7 @@
 //! One record per exchange: what was used, what it cost, how long it took.
 //!
 //! [`exchange`] is the value that lives as long as an exchange and ends in a
-//! [`record`]; [`prices`] turns token counts into money; [`report`] adds records
+//! [`record`], [`socket`] a connection that carries many; [`prices`] turns token counts into money; [`report`] adds records
 //! up. [`reason`] names every way a connection can be decided, [`trace`] the span
 //! that an exchange is, [`pace`] how evenly its answer came, [`payload`] copies
 //! of bodies for those who asked for them. Time is passed
@@ -14,5 +14,6 @@ pub mod prices;
 pub mod reason;
 pub mod record;
 pub mod report;
+pub mod socket;
 pub mod timestamp;
 pub mod trace;

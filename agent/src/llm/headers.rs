@@ -36,6 +36,8 @@ const RESPONSE: &[&str] = &[
     "grpc-status",
     "inference-header-content-length",
     "mcp-session-id",
+    "sec-websocket-extensions",
+    "upgrade",
     "x-amzn-bedrock-input-token-count",
     "x-amzn-bedrock-output-token-count",
     "x-amzn-errortype",

@@ -22,7 +22,7 @@ use super::timestamp::Timestamp;
 use super::trace::{Parent, Trace};
 use crate::bounds::Bound;
 use crate::llm::catalogue::Provider;
-use crate::llm::classify::Target;
+use crate::llm::classify::{Api, Target};
 use crate::llm::counted::{Counted, Room};
 use crate::llm::headers::Headers;
 use crate::llm::inspect::Inspector;
@@ -30,6 +30,9 @@ use crate::llm::observation::{Claim, Ending, Observation, Problem};
 
 /// Longest error text kept in a record, in bytes: it is for a line of a report.
 const ERROR_LEN_MAX: usize = 256;
+
+/// The operation of a connection whose calls have records of their own.
+const SESSION: &str = "session";
 
 /// What every exchange needs and none owns. Cheap to clone.
 #[derive(Clone)]
@@ -166,6 +169,10 @@ pub struct Exchange {
     overhead: Option<Duration>,
     /// On the heap: it is large, and the exchange moves with its task.
     inspector: Option<Box<Inspector>>,
+    /// In the place of the inspector's, where others looked.
+    observation: Option<Box<Observation>>,
+    /// It is a connection whose calls have exchanges of their own.
+    is_session: bool,
     problems: Vec<Problem>,
     status: Option<u16>,
     rules: Vec<&'static str>,
@@ -199,6 +206,8 @@ impl Exchange {
             payload,
             overhead: None,
             inspector,
+            observation: None,
+            is_session: false,
             problems: Vec::new(),
             status: None,
             rules: Vec::new(),
@@ -278,6 +287,42 @@ impl Exchange {
         }
     }
 
+    /// What was addressed.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.opening.target.as_ref()
+    }
+
+    /// From now on its calls have exchanges of their own.
+    pub(super) fn becomes_session(&mut self) {
+        self.is_session = true;
+        self.inspector = None;
+    }
+
+    /// Begins the exchange of a call on this connection.
+    pub(super) fn call(&self, api: Api) -> Self {
+        let opening = Opening {
+            target: Some(api.into()),
+            protocol: Protocol::WebSocket,
+            ..self.opening.clone()
+        };
+        let mut call = Self::open(opening, SystemTime::now(), &self.meter);
+        call.inspector = None;
+        call.payload = None;
+        call
+    }
+
+    /// Upstream said something.
+    pub(super) fn heard(&mut self) {
+        let now = (self.meter.clock)();
+        self.first_chunk_at.get_or_insert(now);
+        self.pace.get_or_insert_default().arrived(now);
+    }
+
+    /// Takes what others have seen of it.
+    pub(super) fn observed(&mut self, seen: Observation) {
+        self.observation = Some(Box::new(seen));
+    }
+
     /// Adds time that weir itself took.
     pub fn overhead(&mut self, spent: Duration) {
         self.overhead = Some(self.overhead.unwrap_or_default().saturating_add(spent));
@@ -324,6 +369,9 @@ impl Exchange {
     }
 
     fn observe(&mut self, ending: Ending) -> Observation {
+        if let Some(seen) = self.observation.take() {
+            return *seen;
+        }
         let Some(inspector) = self.inspector.take() else {
             return Observation::default();
         };
@@ -368,7 +416,7 @@ impl Exchange {
             at.saturating_duration_since(self.head_forwarded_at.unwrap_or(self.opened_at))
         };
         let started = Timestamp::from(self.started);
-        let record = Record {
+        let mut record = Record {
             id: self.meter.id(started),
             ts: started,
             decision: opening.decision,
@@ -419,6 +467,9 @@ impl Exchange {
                 .filter(|_| seen.stream == Some(true))
                 .map(|pace| *pace),
         };
+        if self.is_session {
+            record.operation = Some(Cow::Borrowed(SESSION));
+        }
         if let (Some(payloads), Some(payload)) = (&self.meter.payloads, self.payload.take()) {
             payloads.take(*payload, &record);
         }

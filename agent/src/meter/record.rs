@@ -38,7 +38,8 @@ pub struct Record {
     pub host: Option<String>,
     /// `gen_ai.provider.name` of who bills.
     pub provider: Option<String>,
-    /// `gen_ai.operation.name`, or `other`.
+    /// `gen_ai.operation.name`, or `other`; `session` for a connection whose
+    /// calls have records of their own.
     pub operation: Option<Cow<'static, str>>,
     /// The model asked for.
     pub request_model: Option<String>,
@@ -48,7 +49,8 @@ pub struct Record {
     pub response_id: Option<String>,
     /// Whether the answer was an event stream.
     pub stream: Option<bool>,
-    /// HTTP status that upstream, or weir in its place, answered with.
+    /// HTTP status that upstream, or weir in its place, answered with. What a
+    /// socket carries has one only where upstream gives one to an error.
     pub status: Option<u16>,
     /// Why generation ended, in the provider's word.
     pub finish_reason: Option<String>,
@@ -119,9 +121,11 @@ impl Record {
             self.operation.as_deref(),
             Some("count_tokens" | "fetch_response" | "mcp" | "execute_tool" | "infer")
         );
-        let has_succeeded = self
-            .status
-            .is_some_and(|status| (200..300).contains(&status));
+        let has_succeeded = match self.status {
+            Some(status) => (200..300).contains(&status),
+            // What a socket carries has none, and mostly succeeds.
+            None => self.protocol == Protocol::WebSocket && self.error.is_none(),
+        };
         self.decision == Decision::Intercept && has_succeeded && !is_free
     }
 }
@@ -143,6 +147,9 @@ pub enum Protocol {
     H1,
     /// HTTP/2.
     H2,
+    /// Messages of a WebSocket, whatever carries that.
+    #[serde(rename = "websocket")]
+    WebSocket,
     /// TLS that was not decrypted.
     Tls,
     /// Any other TCP.
@@ -156,6 +163,7 @@ impl Protocol {
         match self {
             Self::H1 => "h1",
             Self::H2 => "h2",
+            Self::WebSocket => "websocket",
             Self::Tls => "tls",
             Self::Tcp => "tcp",
         }

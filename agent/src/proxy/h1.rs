@@ -37,7 +37,7 @@ use super::{
     Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::{Connection, Reader},
     refusal::Refusal,
-    splice::{Tunnelled, tunnel},
+    splice::{Passed, tunnel},
 };
 use crate::{
     bounds::Bound,
@@ -49,6 +49,7 @@ use crate::{
         exchange::{Exchange, Outcome},
         reason::Reason,
         record::Protocol,
+        socket::Socket,
     },
     tap::{self, Filtered},
     tls::downstream::refused_certificate,
@@ -134,8 +135,12 @@ struct Legs<C, U> {
 
 /// A finished response.
 enum Answered {
-    Whole { reusable: bool, clean: bool },
-    Upgraded,
+    Whole {
+        reusable: bool,
+        clean: bool,
+    },
+    /// With these headers.
+    Upgraded(Headers),
 }
 
 impl<C: Connection, U: Connection> Legs<C, U> {
@@ -162,7 +167,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         });
         let result = self.run(&head, api, call, &shared, received).await;
         let Shared {
-            mut exchange,
+            exchange,
             request_done,
             answering,
             ..
@@ -177,15 +182,8 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                     (false, ..) => Next::End(Ending::Linger),
                 }
             }
-            Ok(Answered::Upgraded) => {
-                let tunnelled = self.tunnel().await;
-                exchange.spliced(tunnelled.sent, tunnelled.received);
-                exchange.finish(tunnelled.outcome());
-                Next::End(match tunnelled.broken {
-                    None => Ending::Close,
-                    Some(_) => Ending::Reset,
-                })
-            }
+            // Boxed, because few connections get here and all would be as large.
+            Ok(Answered::Upgraded(headers)) => Box::pin(self.upgraded(exchange, &headers)).await,
             Err(Gone::Client(error)) => {
                 tracing::debug!(%error, "client left during an exchange");
                 exchange.finish(Outcome::ClientGone);
@@ -314,15 +312,29 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         }
     }
 
-    /// After 101: opaque bytes both ways.
-    async fn tunnel(&mut self) -> Tunnelled {
-        tunnel(
+    /// After 101: bytes both ways as they are, and shown once they have left.
+    async fn upgraded(&mut self, exchange: Exchange, headers: &Headers) -> Next {
+        let socket = Mutex::new(Socket::begin(exchange, headers));
+        let tunnelled = tunnel(
             &mut self.client,
             &mut self.client_write,
             &mut self.upstream,
             &mut self.upstream_write,
+            |passed| {
+                let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+                match passed {
+                    Passed::Bytes(side, bytes) => socket.passed(side, bytes),
+                    Passed::End(side) => socket.ended(side),
+                }
+            },
         )
-        .await
+        .await;
+        let socket = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
+        socket.finish(tunnelled.outcome());
+        Next::End(match tunnelled.broken {
+            None => Ending::Close,
+            Some(_) => Ending::Reset,
+        })
     }
 
     async fn refuse(
@@ -577,7 +589,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
     };
     if head.status == 101 {
         send(client, &wire_head).await.map_err(Gone::Client)?;
-        return Ok(Answered::Upgraded);
+        return Ok(Answered::Upgraded(head.headers));
     }
     let mut body = Body::new(head.framing);
     let mut front = Some(wire_head);

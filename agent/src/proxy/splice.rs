@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::io::{Connection, Prefixed, Reader};
-use crate::meter::exchange::Outcome;
+use crate::{llm::session::Side, meter::exchange::Outcome};
 
 /// Copies between an application and its destination until both directions have
 /// ended. When one end breaks, the other is reset.
@@ -22,6 +22,7 @@ pub(super) async fn splice(client: Prefixed, upstream: TcpStream) -> Tunnelled {
         &mut client_write,
         &mut upstream,
         &mut upstream_write,
+        |_| {},
     )
     .await;
     if tunnelled.broken.is_some() {
@@ -32,6 +33,15 @@ pub(super) async fn splice(client: Prefixed, upstream: TcpStream) -> Tunnelled {
             .reset_on_close();
     }
     tunnelled
+}
+
+/// What is shown of a tunnel, after it has left for the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Passed<'a> {
+    /// Bytes that one side sent.
+    Bytes(Side, &'a [u8]),
+    /// One side has ended its direction.
+    End(Side),
 }
 
 /// What passed through a tunnel, and how it ended.
@@ -66,12 +76,13 @@ pub(super) enum Broken {
 }
 
 /// Both directions at once; each passes its end on as a half-close. Ends at
-/// once if either end breaks.
+/// once if either end breaks. `see` is shown what has passed.
 pub(super) async fn tunnel<CR, CW, UR, UW>(
     client: &mut Reader<CR>,
     client_write: &mut CW,
     upstream: &mut Reader<UR>,
     upstream_write: &mut UW,
+    see: impl Fn(Passed<'_>),
 ) -> Tunnelled
 where
     CR: AsyncRead + Unpin,
@@ -82,7 +93,7 @@ where
     let (mut sent, mut received) = (0, 0);
     let result = tokio::try_join!(
         async {
-            copy(client, upstream_write, &mut sent)
+            copy(client, upstream_write, &mut sent, Side::Client, &see)
                 .await
                 .map_err(|failed| match failed {
                     Failed::Reading(error) => Broken::Client(error),
@@ -90,7 +101,7 @@ where
                 })
         },
         async {
-            copy(upstream, client_write, &mut received)
+            copy(upstream, client_write, &mut received, Side::Server, &see)
                 .await
                 .map_err(|failed| match failed {
                     Failed::Reading(error) => Broken::Upstream(error),
@@ -114,15 +125,19 @@ async fn copy<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     from: &mut Reader<R>,
     to: &mut W,
     count: &mut u64,
+    side: Side,
+    see: &impl Fn(Passed<'_>),
 ) -> Result<(), Failed> {
     loop {
         if !from.buffer.is_empty() {
             to.write_all(&from.buffer).await.map_err(Failed::Writing)?;
             to.flush().await.map_err(Failed::Writing)?;
             *count = count.saturating_add(from.buffer.len() as u64);
+            see(Passed::Bytes(side, &from.buffer));
             from.buffer.clear();
         }
         if from.fill().await.map_err(Failed::Reading)? == 0 {
+            see(Passed::End(side));
             return to.shutdown().await.map_err(Failed::Writing);
         }
     }

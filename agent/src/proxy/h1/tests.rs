@@ -382,3 +382,35 @@ async fn idle_stream() -> tokio::net::TcpStream {
         .await
         .unwrap()
 }
+
+#[tokio::test]
+async fn calls_on_a_websocket_pass_unchanged_and_are_recorded_each() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let request = b"GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    relayed.client.write_all(request).await.unwrap();
+    expect(&mut relayed.server, request, "request").await;
+    let response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\n\r\n";
+    relayed.server.write_all(response).await.unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    // `{"type":"response.create"}`, masked.
+    let create = b"\x81\x9a\x01\x01\x01\x01z#uxqd#;#sdrqnord/bsd`ud#|";
+    relayed.client.write_all(create).await.unwrap();
+    expect(&mut relayed.server, create, "create").await;
+    let done = "{\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\
+                \"usage\":{\"input_tokens\":7,\"output_tokens\":2}}}";
+    let frame = [
+        &[0x81, u8::try_from(done.len()).expect("a short frame")],
+        done.as_bytes(),
+    ]
+    .concat();
+    send_split(&mut relayed.server, &frame, 1).await;
+    expect(&mut relayed.client, &frame, "completed").await;
+    let [call, session] = &relayed.records().await[..] else {
+        panic!("one record of the call and one of the connection")
+    };
+    assert_eq!((call.input_tokens, call.output_tokens), (Some(7), Some(2)));
+    assert_eq!(call.outcome, OutcomeKind::Complete);
+    assert_eq!(session.operation.as_deref(), Some("session"));
+}
