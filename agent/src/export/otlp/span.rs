@@ -186,7 +186,7 @@ fn what(record: &Record, operation: &str) -> Vec<KeyValue> {
     let version = match record.protocol {
         Protocol::H1 => Some("1.1"),
         Protocol::H2 => Some("2"),
-        Protocol::Tls | Protocol::Tcp => None,
+        Protocol::WebSocket | Protocol::Tls | Protocol::Tcp => None,
     };
     let is_tool = operation == "execute_tool";
     // The number of an error of JSON-RPC, which travels with status 200.
