@@ -1,14 +1,14 @@
 //! What happens to bodies on their way through: shown to the exchange, and
 //! changed only by a rule that says so.
 //!
-//! There is one such rule so far, `stream_usage`: OpenAI's chat completions
-//! stream reports no usage unless asked, so weir asks, and removes from the
+//! There is one such rule so far, `stream_usage`: streams of OpenAI's chats and
+//! completions report no usage unless asked, so weir asks, and removes from the
 //! stream what asking added.
 
 use crate::{
     llm::{
         classify::Api,
-        stream_usage::{Ask, UsageFilter, ask},
+        stream_usage::{Ask, UsageFilter, ask, is_silent},
     },
     meter::exchange::Exchange,
 };
@@ -25,7 +25,7 @@ pub const HELD_BODY_MAX: usize = 8 * 1024 * 1024;
 /// that wait for `100 Continue`, which only upstream may answer.
 #[must_use]
 pub fn holds_request(enabled: bool, api: Api, encoded: bool, expects_continue: bool) -> bool {
-    enabled && api == Api::OpenAiChat && !encoded && !expects_continue
+    enabled && is_silent(api) && !encoded && !expects_continue
 }
 
 /// The body to send in the place of `body`, if the rule changes it.

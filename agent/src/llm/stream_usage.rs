@@ -64,6 +64,12 @@ pub fn is_asked_of(provider: &Provider) -> bool {
     )
 }
 
+/// Whether streams of an API state their usage only if they are asked for it.
+#[must_use]
+pub fn is_silent(api: Api) -> bool {
+    matches!(api, Api::OpenAiChat | Api::OpenAiCompletions)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestSlot {
     Stream,
@@ -94,7 +100,7 @@ const STREAM_OPTIONS: &[Interest<RequestSlot>] = &[Interest {
 /// does. Anything that is not certainly such a request stays as it is.
 #[must_use]
 pub fn ask(api: Api, body: &[u8]) -> Ask {
-    if api != Api::OpenAiChat {
+    if !is_silent(api) {
         return Ask::Unchanged;
     }
     match edit(body) {
