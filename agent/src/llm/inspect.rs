@@ -14,6 +14,8 @@
     clippy::panic
 )]
 
+mod framing;
+mod parts;
 mod request;
 mod response;
 mod settle;

@@ -1,5 +1,5 @@
-//! The response body on its way through the inspector: how documents lie in it,
-//! and what is taken from each.
+//! The response body on its way through the inspector: its documents, and what
+//! is taken from each.
 
 #![deny(
     clippy::indexing_slicing,
@@ -9,6 +9,8 @@
 )]
 
 use super::Problems;
+use super::framing::Framing;
+use super::parts::Parts;
 use super::request::leading;
 use crate::llm::classify::Api;
 use crate::llm::decode::Decoder;
@@ -16,120 +18,12 @@ use crate::llm::format::Format;
 use crate::llm::headers::Headers;
 use crate::llm::json::{JsonError, Scanner};
 use crate::llm::observation::Problem;
-use crate::llm::reading::{Draft, Reading, Slot, coded};
-use crate::llm::{bedrock_chunk, eventstream, grpc, json_array, ndjson, protobuf, sse};
+use crate::llm::reading::{Draft, Reading, Slot};
+use crate::llm::{eventstream, grpc, sse};
 
 /// The data of the event that ends a stream of chat chunks. Decoders of the
 /// SDKs look at its beginning only.
 const SENTINEL: &[u8] = b"[DONE]";
-
-/// How documents lie in a response body.
-#[derive(Debug)]
-pub(super) enum Framing {
-    /// The content type does not say; the first byte will.
-    Undecided,
-    /// The body is one document, in so many of the first bytes.
-    Json { left: u64 },
-    /// The body is a stream of events with a document each.
-    Sse {
-        reader: sse::Reader,
-        sentinel_matched: usize,
-    },
-    /// A document a line.
-    Lines(ndjson::Reader),
-    /// The elements of an array, a document each.
-    Array(json_array::Reader),
-    /// AWS' messages, with a document each, or with one that is wrapped.
-    EventStream {
-        reader: eventstream::Reader,
-        unwrap: Option<Box<bedrock_chunk::Unwrapper>>,
-    },
-    /// Protobuf messages.
-    Grpc {
-        reader: Box<grpc::Reader>,
-        scanner: protobuf::Scanner<Slot>,
-        is_stream: bool,
-    },
-    /// Something else.
-    Opaque,
-}
-
-impl Framing {
-    fn sse() -> Self {
-        Self::Sse {
-            reader: sse::Reader::default(),
-            sentinel_matched: 0,
-        }
-    }
-
-    fn json(headers: &Headers) -> Self {
-        Self::Json {
-            left: headers.document_len(),
-        }
-    }
-
-    fn of_head(format: Option<Format>, is_stream: bool, headers: &Headers) -> Self {
-        let media_type = headers.media_type().unwrap_or_default();
-        match media_type.as_str() {
-            "text/event-stream" => Self::sse(),
-            "application/x-ndjson" | "application/stream+json" => {
-                Self::Lines(ndjson::Reader::default())
-            }
-            // The parts of a body of some other framing.
-            "application/vnd.amazon.eventstream" if format == Some(Format::AnyModel) => {
-                Self::Undecided
-            }
-            "application/vnd.amazon.eventstream" => Self::EventStream {
-                reader: eventstream::Reader::default(),
-                unwrap: format
-                    .is_some_and(Format::wraps_payloads)
-                    .then(Box::default),
-            },
-            _ if ["audio/", "image/", "video/"]
-                .iter()
-                .any(|kind| media_type.starts_with(kind)) =>
-            {
-                Self::Opaque
-            }
-            "application/json" if format.is_some_and(Format::writes_arrays) => Self::Undecided,
-            "application/json" => Self::json(headers),
-            _ if media_type.ends_with("+json") || headers.document_len() < u64::MAX => {
-                Self::json(headers)
-            }
-            _ => match format.and_then(|format| format.messages(is_stream)) {
-                Some((_, table)) if media_type.starts_with("application/grpc") => Self::Grpc {
-                    reader: Box::new(grpc::Reader::new(headers.get("grpc-encoding"))),
-                    scanner: protobuf::Scanner::new(table),
-                    is_stream,
-                },
-                Some(_) | None => Self::Undecided,
-            },
-        }
-    }
-
-    /// Some servers send JSON or events under another type, or under none. What
-    /// comes in parts is a stream, and a document in it one of many.
-    fn of_first_byte(format: Format, byte: u8, is_in_parts: bool) -> Self {
-        match byte {
-            b'[' if format.writes_arrays() => Self::Array(json_array::Reader::default()),
-            b'{' if is_in_parts || format.writes_lines() => Self::Lines(ndjson::Reader::default()),
-            b'{' | b'[' => Self::Json { left: u64::MAX },
-            b':' | b'd' | b'e' | b'i' | b'r' => Self::sse(),
-            _ => Self::Opaque,
-        }
-    }
-
-    pub(super) fn is_stream(&self) -> Option<bool> {
-        match self {
-            Self::Undecided => None,
-            Self::Json { .. } | Self::Opaque => Some(false),
-            Self::Sse { .. } | Self::Lines(_) | Self::Array(_) | Self::EventStream { .. } => {
-                Some(true)
-            }
-            Self::Grpc { is_stream, .. } => Some(*is_stream),
-        }
-    }
-}
 
 /// The response.
 #[derive(Debug)]
@@ -426,40 +320,6 @@ impl Response {
                 }
             }
         }
-    }
-}
-
-/// The body out of the messages that SageMaker carries parts of it in.
-#[derive(Debug, Default)]
-struct Parts {
-    reader: eventstream::Reader,
-    error: Option<String>,
-    is_exception: bool,
-}
-
-impl Parts {
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        mut out: impl FnMut(&[u8]),
-    ) -> Result<(), eventstream::EventStreamError> {
-        let Self {
-            reader,
-            error,
-            is_exception,
-        } = self;
-        reader.push(bytes, |piece| match piece {
-            eventstream::Piece::Begin(headers) => {
-                *is_exception = headers.message_type != eventstream::MessageType::Event;
-                if *is_exception {
-                    let name = headers.exception_type.as_deref();
-                    *error = Some(name.and_then(coded).unwrap_or_else(|| "error".to_owned()));
-                }
-            }
-            // What an exception carries is a sentence.
-            eventstream::Piece::Payload(part) if !*is_exception => out(part),
-            eventstream::Piece::Payload(_) | eventstream::Piece::End => {}
-        })
     }
 }
 
