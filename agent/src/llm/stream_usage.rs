@@ -1,7 +1,8 @@
-//! The rule `stream_usage`: asks for usage in chat streams that would carry
-//! none, and takes the answer out again before the application sees it.
+//! The rule `stream_usage`: asks for usage in streams of chats and completions
+//! that would carry none, and takes the answer out again before the application
+//! sees it.
 //!
-//! A chat completions stream states its usage only if the request says so. The
+//! Such a stream states its usage only if the request says so. The
 //! request is edited where it does not, by inserting bytes and nothing else. The
 //! option adds two things to the stream: a last chunk with usage and no choices,
 //! and `"usage":null` in every other chunk. [`UsageFilter`] removes both, byte
