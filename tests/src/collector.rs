@@ -28,9 +28,12 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 
 use crate::output::PATIENCE;
 
@@ -113,6 +116,18 @@ impl Collector {
     /// # Errors
     /// The address is not to be had.
     pub fn start(address: SocketAddr, manner: Manner) -> Result<Self> {
+        Self::with(address, manner, None)
+    }
+
+    /// The same with TLS.
+    ///
+    /// # Errors
+    /// The address is not to be had.
+    pub fn start_tls(address: SocketAddr, tls: Arc<ServerConfig>) -> Result<Self> {
+        Self::with(address, Manner::Takes, Some(tls.into()))
+    }
+
+    fn with(address: SocketAddr, manner: Manner, tls: Option<TlsAcceptor>) -> Result<Self> {
         let listener = std::net::TcpListener::bind(address)
             .with_context(|| format!("cannot listen on {address}"))?;
         listener.set_nonblocking(true)?;
@@ -136,7 +151,7 @@ impl Collector {
         let thread = thread::spawn(move || {
             runtime.block_on(async move {
                 tokio::select! {
-                    () = accept(listener, serving) => {}
+                    () = accept(listener, tls, serving) => {}
                     _ = stopped => {}
                 }
             });
@@ -196,27 +211,51 @@ impl Drop for Collector {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
     while let Ok((stream, _peer)) = listener.accept().await {
-        tokio::spawn(serve(stream, Arc::clone(&shared)));
+        tokio::spawn(serve(stream, tls.clone(), Arc::clone(&shared)));
     }
 }
 
-/// Tells the two transports apart by the preface of HTTP/2.
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+/// Tells the two transports apart by ALPN, or by the preface of HTTP/2.
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    if let Some(tls) = tls {
+        match tls.accept(stream).await {
+            Ok(stream) => {
+                let transport = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Transport::Grpc,
+                    Some(_) | None => Transport::Http,
+                };
+                serve_http(stream, transport, shared).await;
+            }
+            Err(error) => {
+                shared.lock().complaints.push(format!("TLS: {error}"));
+                shared.changed.notify_all();
+            }
+        }
+        return;
+    }
     let mut first = [0; 3];
     while !matches!(stream.peek(&mut first).await, Ok(0 | 3) | Err(_)) {
         tokio::task::yield_now().await;
     }
-    let io = TokioIo::new(stream);
     let transport = if &first == b"PRI" {
         Transport::Grpc
     } else {
         Transport::Http
     };
+    serve_http(stream, transport, shared).await;
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    transport: Transport,
+    shared: Arc<Shared>,
+) {
+    let io = TokioIo::new(stream);
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(request, transport, &shared).await) }
