@@ -206,6 +206,13 @@ impl Entry<'_> {
         if !matches!(mode, "" | "chat" | "responses" | "completion" | "embedding") {
             return Ok(false);
         }
+        // They search with every call, at a price that depends on how widely.
+        let always_searches = self.key.contains("-search-")
+            || self.key.contains("deep-research")
+            || self.key.starts_with("perplexity/sonar");
+        if always_searches {
+            return Ok(true);
+        }
         for name in UNCOUNTED {
             let Some(raw) = self.values.get(name) else {
                 continue;

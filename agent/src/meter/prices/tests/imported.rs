@@ -57,6 +57,8 @@ const TABLE: &str = r#"{
     "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06, "off_peak_pricing": {"windows": []}},
   "per-request": {"litellm_provider": "perplexity", "mode": "chat", "input_cost_per_request": 0.005,
     "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06},
+  "gpt-example-search-preview": {"litellm_provider": "openai", "mode": "chat",
+    "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06},
   "slip-example": {"litellm_provider": "openai", "mode": "chat",
     "input_cost_per_token": 0.0032, "output_cost_per_token": 0.0097},
   "elsewhere/model": {"litellm_provider": "elsewhere", "input_cost_per_token": 1e-06}
@@ -73,8 +75,8 @@ fn a_table_of_litellm_becomes_a_price_file() {
         update.left_out(),
         LeftOut {
             of_other_providers: 1,
-            // azure/eu, free, by the hour, per request, slip.
-            without_usable_price: 5,
+            // azure/eu, free, by the hour, per request, with searches, slip.
+            without_usable_price: 6,
         }
     );
     let table = PriceTable::default()
