@@ -75,11 +75,11 @@ fn connect(ctx: &SockAddrContext, addr: [u8; 16], family: u8, settings: &Setting
     if sk.is_null() {
         return Outcome::Leave(Verdict::Proceed);
     }
-    let caller = match caller(settings) {
-        // Its own traffic, unless it asked for this socket to be captured.
-        Caller::Proxy if is_canary(sk) => Caller::Canary,
-        other => other,
-    };
+    let mut caller = caller(settings);
+    // Its own traffic, unless it asked for this socket to be captured.
+    if caller == Caller::Proxy && is_canary(sk) {
+        caller = Caller::Canary;
+    }
     // A socket that was redirected once and connects elsewhere must not keep
     // the old destination.
     let was_bound = is_source_bound(sk);

@@ -2,8 +2,8 @@
 //!
 //! Off unless somebody wrote a rule. Header fields are never captured: keys and
 //! cookies are there. Bodies are kept up to a bound while they pass, and worked
-//! on by a thread of its own: decoded and put together ([`body`]), redacted
-//! ([`redact`]), and only then written. What does not fit is left out and
+//! on by a thread of its own: decoded and put together (`body`), redacted
+//! (`redact`), and only then written. What does not fit is left out and
 //! counted; nothing here can delay an exchange.
 
 mod body;

@@ -4,7 +4,7 @@
 //! A call is here called a turn: one response of OpenAI's Responses or Realtime
 //! API, one transcription beside it, one turn of Gemini's Live API. What begins
 //! and ends one is the business of its wire format (`responses`, `realtime`,
-//! `openai_live`, `gemini_live`); [`turns`] keeps those that are open. Each turn
+//! `openai_live`, `gemini_live`); `turns` keeps those that are open. Each turn
 //! that was announced with [`Event::Begun`] ends with one [`Event::Ended`], also
 //! if the connection does first. The connection itself is an exchange like any
 //! other, and what was used by it and not by a turn is what

@@ -3,7 +3,7 @@
 //! With a cgroup namespace of its own a container is told that it is in `/`,
 //! whose parent would be the whole machine. So nothing is believed that a path
 //! says: the machine's hierarchy is searched for the directory that lists this
-//! very process, and the pod is read from the names above it ([`layout`]). What
+//! very process, and the pod is read from the names above it (`layout`). What
 //! is shared with others is refused, never widened to.
 
 mod layout;
