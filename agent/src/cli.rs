@@ -323,6 +323,9 @@ What stays behind:
 Environment:
   WEIR_LOG  level of weir's own log on standard error: off, error, warn, info, debug, trace [warn];
             no content and no credentials at any level
+  OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_* variables of the OpenTelemetry specification
+            with an endpoint, each call is exported as a span and in metrics, without content, as
+            part of the command's own traces; OTEL_SDK_DISABLED=true for none of it
 
 Exit status:
   125  weir failed before or around the command
