@@ -2,7 +2,7 @@
 //! with what `weir init` left, and the child of `weir exec`.
 //!
 //! What needs privileges (reading configured files, ports) happens first, in
-//! [`Prepared`]; nothing from an application is read before they are gone. The
+//! `Prepared`; nothing from an application is read before they are gone. The
 //! sidecar is started without any, and ends by a signal; the child gives them
 //! up, and ends when its supervisor says so or is gone.
 

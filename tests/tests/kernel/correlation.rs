@@ -44,7 +44,10 @@ fn very_many_connections_over_few_source_ports_keep_their_destinations() -> Resu
     let seen: ThinProxy = proxy.finish()?;
     // Those that were given up at once may never have been accepted.
     assert!(seen.connections >= count - storm.aborted, "{seen:?}");
-    assert_eq!((seen.without_flow, seen.disagreeing), (0, 0), "{seen:?}");
+    // A client that leaves takes its flow with it, also when the handshake's last
+    // packet is still on its way: what is accepted then is closed already.
+    assert!(seen.without_flow <= storm.aborted, "{seen:?} {storm:?}");
+    assert_eq!(seen.disagreeing, 0, "{seen:?}");
     let after = pod.counters()?;
     assert_eq!(after.since(&before, FlowReason::Redirected), count);
     assert_eq!(after.since(&before, FlowReason::HandshakeFull), 0);
