@@ -80,7 +80,7 @@ impl Doctor {
         Some(format!("{}: {}", problem.name, problem.finding))
     }
 
-    /// What loading the programs came to, the kernel's optional features included.
+    /// What loading and attaching the programs came to.
     pub(crate) fn load(&self) -> Option<&str> {
         let load = self.checks.iter().find(|check| check.name == "load")?;
         Some(&load.finding)
