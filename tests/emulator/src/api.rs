@@ -54,6 +54,9 @@ pub(crate) fn surface(method: &Method, path: &str) -> Api {
         ("POST", "/v1/messages") => Api::Messages,
         ("POST", "/v1/messages/count_tokens") => Api::CountTokens,
         ("GET", "/v1/models") => Api::Models,
+        ("GET", "/v1/responses") => Api::ResponsesSocket,
+        ("GET", "/v1/realtime") => Api::Realtime,
+        ("GET", path) if path.ends_with("BidiGenerateContent") => Api::GeminiLive,
         ("GET", path) if stored_id(path).is_some() => Api::ResponsesFetch,
         _ => Api::Unknown,
     }
@@ -71,6 +74,11 @@ pub(crate) fn answer(api: Api, call: &Call<'_>, body: Bytes) -> Answer {
     try_answer(api, call, body).unwrap_or_else(|refusal| refusal.answer(provider))
 }
 
+/// Answers what is asked as `POST /v1/responses` is, by a client that is known.
+pub(crate) fn respond(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
+    responses::answer(call, body)
+}
+
 fn try_answer(api: Api, call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal> {
     let provider = Provider::of(call.request);
     if let Some(refusal) = call.controls.fault.and_then(refusal_of) {
@@ -84,7 +92,9 @@ fn try_answer(api: Api, call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal>
         Api::CountTokens => messages::count_tokens(&call.parse(body)?),
         Api::ResponsesFetch => responses::fetch(call, stored_id(call.request.path()).unwrap_or("")),
         Api::Models => Ok(models::answer(provider)),
-        Api::Utility | Api::Unknown => Err(Refusal::not_found(call.request)),
+        Api::ResponsesSocket | Api::Realtime | Api::GeminiLive | Api::Utility | Api::Unknown => {
+            Err(Refusal::not_found(call.request))
+        }
     }
 }
 

@@ -32,6 +32,12 @@ pub enum Api {
     CountTokens,
     /// `GET /v1/models`
     Models,
+    /// `GET /v1/responses` as a WebSocket: an entry for it, and for each response
+    ResponsesSocket,
+    /// `GET /v1/realtime` as a WebSocket: the same
+    Realtime,
+    /// `GET …BidiGenerateContent` as a WebSocket: the same, for each turn
+    GeminiLive,
     /// `/emulator/…`
     Utility,
     /// Anything else.

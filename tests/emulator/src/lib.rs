@@ -28,7 +28,7 @@
 //! In reading order: a connection becomes exchanges (`emulator`, `serve`,
 //! `wire`), a request becomes an answer (`api`, on `prose`, `seed` and
 //! `tokens`), an answer goes on the wire (`delivery`, `coding`) and into the
-//! book (`ledger`). `utility` holds the endpoints that test a proxy rather
+//! book (`ledger`). `sockets` says the same over WebSockets. `utility` holds the endpoints that test a proxy rather
 //! than a meter.
 //!
 //! What it does not imitate: the wording of a model, the tokens with which
@@ -48,6 +48,7 @@ mod listener;
 mod prose;
 mod seed;
 mod serve;
+mod sockets;
 pub mod tokens;
 mod utility;
 mod wire;

@@ -17,7 +17,7 @@ use crate::ledger::{Api, Ended, Entry, Ledger, Told, UsageTold};
 use crate::wire::fields::Fields;
 use crate::wire::socket::Socket;
 use crate::wire::{BodyError, Framing, Head, HeadPace, Origin, Request, Wire, http1, http2};
-use crate::{delivery, utility};
+use crate::{delivery, sockets, utility};
 
 /// What a client sends first to speak HTTP/2 without ALPN (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -28,6 +28,16 @@ pub(crate) struct Emulation {
     pub(crate) memory: Memory,
     pub(crate) defaults: Controls,
     pub(crate) ids: Ids,
+}
+
+impl Emulation {
+    /// What has part in the seed of an exchange besides its content.
+    pub(crate) fn salt(&self, number: u64) -> String {
+        match self.ids {
+            Ids::ByContent => String::new(),
+            Ids::Unique => number.to_string(),
+        }
+    }
 }
 
 /// Serves a connection until it ends.
@@ -194,20 +204,19 @@ async fn exchange(request: Request, mut wire: Wire<'_>, emulation: &Emulation) {
     if api == Api::Utility {
         return utility::answer(&request, &controls, &mut wire, entry).await;
     }
+    if matches!(api, Api::ResponsesSocket | Api::Realtime | Api::GeminiLive) {
+        return sockets::answer(api, &request, &controls, &mut wire, entry, emulation).await;
+    }
     let provider = api::Provider::of(&request);
     let answer = if controls.fault == Some(Fault::ExpectRefuse) {
         Refusal::expectation().answer(provider)
     } else {
         match read_body(&mut wire).await {
             Ok(body) => {
-                let salt = match emulation.ids {
-                    Ids::ByContent => String::new(),
-                    Ids::Unique => number.to_string(),
-                };
                 let call = Call {
                     request: &request,
                     controls: &controls,
-                    salt,
+                    salt: emulation.salt(number),
                     memory: &emulation.memory,
                 };
                 api::answer(api, &call, body)

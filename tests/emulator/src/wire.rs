@@ -15,6 +15,7 @@ pub(crate) mod fields;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod socket;
+pub(crate) mod websocket;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
