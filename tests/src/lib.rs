@@ -23,6 +23,7 @@
 //! - [`output`] and [`processes`] are what all of them look at.
 
 pub mod calls;
+pub mod clients;
 pub mod collector;
 pub mod curl;
 pub mod exec;

@@ -178,7 +178,7 @@ impl Purpose {
             IP,
             NAMESPACES,
             CURL,
-            PYTHON_ALONE,
+            PYTHON_WITH_VENV,
             BPFTOOL,
             PROMTOOL,
         ];
