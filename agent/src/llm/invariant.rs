@@ -6,6 +6,8 @@
 
 use std::fmt::Debug;
 
+use super::classify::{Api, Target};
+use super::session::{Event, Session, Side};
 use super::sse::{self, Piece};
 use super::websocket::{self, Compression};
 use super::{eventstream, grpc, json_array, ndjson, protobuf};
@@ -143,6 +145,45 @@ pub fn of_websocket(bytes: &[u8]) {
     }
 }
 
+/// Of [`Session`], whatever is spoken, if both sides send the same: each turn
+/// that begins ends once.
+pub fn of_session(bytes: &[u8]) {
+    for api in [
+        Api::OpenAiResponsesSocket,
+        Api::OpenAiRealtime,
+        Api::OpenAiLive,
+        Api::GeminiLive,
+    ] {
+        let _ = check_splits(bytes, |pieces| {
+            let target = Target::from(api);
+            let mut session = Session::begin(&target, Compression::None).expect("it is read");
+            let (mut open, mut events) = (Vec::new(), Vec::new());
+            let mut note = |event: Event| {
+                match &event {
+                    Event::Begun { turn, .. } => {
+                        assert!(!open.contains(turn), "a turn begins once");
+                        open.push(*turn);
+                    }
+                    Event::Heard(turn) => assert!(open.contains(turn), "it is under way"),
+                    Event::Ended(ended) => {
+                        let at = open.iter().position(|turn| *turn == ended.turn);
+                        open.swap_remove(at.expect("a turn ends once"));
+                    }
+                }
+                events.push(event);
+            };
+            for side in [Side::Client, Side::Server] {
+                for piece in pieces {
+                    session.push(side, piece, &mut note);
+                }
+            }
+            let connection = session.finish(&mut note);
+            assert_eq!(open, [], "every turn ends");
+            (events, connection)
+        });
+    }
+}
+
 const PROTOBUF: &[protobuf::Interest<u8>] = &[
     protobuf::Interest {
         path: &[1],
@@ -208,9 +249,42 @@ mod tests {
                 of_grpc,
                 of_protobuf,
                 of_websocket,
+                of_session,
             ] {
                 check(&bytes);
             }
+        }
+    }
+
+    #[test]
+    fn conversations_are_followed_alike_however_they_are_split() {
+        const DOCUMENTS: &[&str] = &[
+            r#"{"type":"response.create"}"#,
+            r#"{"type":"response.created","response":{"id":"a"}}"#,
+            r#"{"type":"response.created","response":{"id":"b"}}"#,
+            r#"{"type":"response.completed","response":{"id":"a"}}"#,
+            r#"{"type":"response.done","response":{"id":"b"}}"#,
+            r#"{"type":"error","error":{"code":"c"}}"#,
+            r#"{"type":"response.event","event":{"response":{"id":"a"}}}"#,
+            r#"{"type":"response.event","event":{"type":"response.failed","response":{"id":"a"}}}"#,
+            r#"{"serverContent":{"modelTurn":{}}}"#,
+            r#"{"serverContent":{"turnComplete":true}}"#,
+            r#"{"usageMetadata":{"promptTokenCount":1}}"#,
+            r#"{"clientContent":{"turnComplete":true}}"#,
+            r#"{"toolResponse":{}}"#,
+            "{",
+        ];
+        let mut seed = 1_u64;
+        for _ in 0..300 {
+            let mut bytes = Vec::new();
+            for _ in 0..8 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = usize::try_from(seed >> 40).expect("24 bits") % DOCUMENTS.len();
+                let length = u8::try_from(DOCUMENTS[at].len()).expect("short documents");
+                bytes.extend([0x81, length]);
+                bytes.extend(DOCUMENTS[at].bytes());
+            }
+            of_session(&bytes);
         }
     }
 }

@@ -413,3 +413,60 @@ async fn usage_is_asked_for_and_its_traces_are_removed() {
     );
     assert_eq!(records[0].rules, ["stream_usage"]);
 }
+
+/// A call of xAI's over gRPC, with what upstream says in the head, in the body
+/// and behind it.
+async fn grpc(head: Response<()>, body: &'static [u8], trailers: Option<HeaderMap>) -> Record {
+    let records = between(|requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let mut asked = request("/xai_api.Chat/GetCompletionChunk");
+        let grpc = HeaderValue::from_static("application/grpc");
+        asked.headers_mut().insert("content-type", grpc.clone());
+        let (response, _body) = requests.send_request(asked, true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        let mut head = head;
+        head.headers_mut().insert("content-type", grpc);
+        let mut sending = respond.send_response(head, body.is_empty()).unwrap();
+        // Frames that align with no message.
+        for piece in body.chunks(7) {
+            sending.send_data(Bytes::from_static(piece), false).unwrap();
+        }
+        if let Some(trailers) = &trailers {
+            sending.send_trailers(trailers.clone()).unwrap();
+        }
+        let answered = response.await.unwrap();
+        let got = read(&mut answered.into_body()).await;
+        assert_eq!(got, (body.to_vec(), trailers));
+    })
+    .await;
+    let [record] = <[Record; 1]>::try_from(records).expect("one record");
+    record
+}
+
+fn status(code: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static(code),
+    )])
+}
+
+#[tokio::test]
+async fn a_grpc_stream_is_metered_and_its_status_is_the_outcome() {
+    const STREAM: &[u8] =
+        include_bytes!("../../../../tests/fixtures/llm/xai_grpc/stream/response.body");
+    let record = grpc(Response::new(()), STREAM, Some(status("0"))).await;
+    assert_eq!(
+        (record.input_tokens, record.output_tokens),
+        (Some(40), Some(31))
+    );
+    assert_eq!((record.error, record.stream), (None, Some(true)));
+    let record = grpc(Response::new(()), STREAM, Some(status("14"))).await;
+    assert_eq!(record.error.as_deref(), Some("UNAVAILABLE"));
+    // The status of a call that has nothing else to say is in the head.
+    let mut head = Response::new(());
+    head.headers_mut().extend(status("8"));
+    let record = grpc(head, b"", None).await;
+    assert_eq!(record.error.as_deref(), Some("RESOURCE_EXHAUSTED"));
+    assert_eq!((record.status, record.input_tokens), (Some(200), None));
+}
