@@ -1,8 +1,11 @@
 //! The programs of a pod: who runs them, in which cgroup, and what they are asked.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
@@ -125,22 +128,69 @@ impl Pod {
     }
 }
 
-/// A program built beside this one.
+/// A program built beside this one, where users without rights can execute it:
+/// in the home of somebody who lets nobody in, a copy elsewhere.
 ///
 /// # Errors
-/// It is not built.
+/// It is not built, or cannot be copied.
 pub fn program(name: &str) -> Result<PathBuf> {
     // target/debug/deps/kernel-… beside target/debug/weir
     let own = std::env::current_exe()?;
-    let program = own
+    let directory = own
         .ancestors()
         .nth(2)
-        .context("a test program is in target/debug/deps")?
-        .join(name);
+        .context("a test program is in target/debug/deps")?;
+    let program = directory.join(name);
     ensure!(
         program.exists(),
         "{} is not built: run `cargo xtask test`",
         program.display()
     );
-    Ok(program)
+    if directory.ancestors().all(lets_others_in) {
+        return Ok(program);
+    }
+    static COPIES: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let copies = match &*copies {
+        Some(directory) => directory,
+        None => copies.insert(directory_for_copies()?),
+    };
+    let copy = copies.join(name);
+    if !copy.exists() {
+        // By another process: a file that is open for writing cannot be executed,
+        // and each child that is started meanwhile would have it open.
+        let copied = Command::new("cp").arg(&program).arg(&copy).status()?;
+        ensure!(
+            copied.success(),
+            "cannot copy {} to {}",
+            program.display(),
+            copy.display()
+        );
+    }
+    Ok(copy)
+}
+
+/// Whether any user may pass through a directory.
+fn lets_others_in(directory: &Path) -> bool {
+    const SEARCH_BY_OTHERS: u32 = 0o001;
+    fs::metadata(directory).is_ok_and(|found| found.mode() & SEARCH_BY_OTHERS != 0)
+}
+
+/// A directory of this process's own. Nobody tells when a test program ends, so
+/// that each clears away what those before it left.
+fn directory_for_copies() -> Result<PathBuf> {
+    const PREFIX: &str = "weir-test-programs-";
+    let place = std::env::temp_dir();
+    for entry in fs::read_dir(&place)?.flatten() {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if of.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another test program may be at it too.
+            let _gone = fs::remove_dir_all(entry.path());
+        }
+    }
+    let directory = place.join(format!("{PREFIX}{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
 }
