@@ -12,17 +12,9 @@
 )]
 
 use super::json::{EACH, Found, Interest, Path, Want, scan};
-use super::reading::{Counts, Draft, Reading, Slot, count};
-use super::request::{RequestFacts, RequestSlot};
+use super::reading::{Counts, Draft, Reading, Slot, count, response};
+use super::request::{RequestFacts, RequestSlot, request};
 use super::usage::{Usage, plus};
-
-const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
-    Interest { path, want, slot }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[

@@ -14,18 +14,10 @@
 )]
 
 use super::json::{EACH, Found, Interest, Path, Want, scan};
-use super::reading::{Counts, Draft, Reading, Slot, Tokens, count};
-use super::request::{RequestFacts, RequestSlot};
+use super::reading::{Counts, Draft, Reading, Slot, Tokens, count, response};
+use super::request::{RequestFacts, RequestSlot, request};
 use super::usage::Usage;
 use super::{anthropic, bedrock_converse, openai_usage};
-
-const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
-    Interest { path, want, slot }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
 
 /// What is read of a request. The model stands in the path.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[

@@ -11,17 +11,9 @@
 )]
 
 use super::json::{EACH, Found, Interest, Path, Want, scan};
-use super::reading::{Counts, Draft, Reading, Slot, count};
-use super::request::RequestSlot;
+use super::reading::{Counts, Draft, Reading, Slot, count, response};
+use super::request::{RequestSlot, request};
 use super::usage::Usage;
-
-const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
-    Interest { path, want, slot }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[

@@ -13,7 +13,7 @@
 
 use super::json::{EACH, Interest, Path, Want};
 use super::observation::RpcOutcome;
-use super::reading::{Draft, Reading, Slot};
+use super::reading::{Draft, Reading, Slot, response};
 use super::request::RequestSlot;
 
 const fn request(path: Path, slot: RequestSlot) -> Interest<RequestSlot> {
@@ -22,10 +22,6 @@ const fn request(path: Path, slot: RequestSlot) -> Interest<RequestSlot> {
         want: Want::Scalar,
         slot,
     }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
 }
 
 /// What is read of a request, and of a batch of them, which one revision of MCP

@@ -10,14 +10,10 @@
     clippy::panic
 )]
 
-use super::json::{Interest, Path, Want};
+use super::json::{Interest, Want};
 use super::protobuf;
-use super::reading::Slot;
+use super::reading::{Slot, response};
 use super::request::RequestSlot;
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
 
 /// What is read of a request. The model stands in the path.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[];

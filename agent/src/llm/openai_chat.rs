@@ -8,18 +8,10 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Path, Want};
-use super::reading::{Counts, Draft, Reading, Slot};
-use super::request::RequestSlot;
+use super::json::{EACH, Interest, Want};
+use super::reading::{Counts, Draft, Reading, Slot, response};
+use super::request::{RequestSlot, request};
 use super::usage::Usage;
-
-const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
-    Interest { path, want, slot }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[

@@ -8,17 +8,9 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Path, Want};
-use super::reading::{Draft, Reading, Slot};
-use super::request::RequestSlot;
-
-const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
-    Interest { path, want, slot }
-}
-
-const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
-    Interest { path, want, slot }
-}
+use super::json::{EACH, Interest, Want};
+use super::reading::{Draft, Reading, Slot, response};
+use super::request::{RequestSlot, request};
 
 /// What is read of a request. The prompt is in a file, or on a thread.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[

@@ -14,7 +14,7 @@
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
-use super::json::Found;
+use super::json::{Found, Interest, Path, Want};
 use super::observation::RpcOutcome;
 use super::usage::Usage;
 use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
@@ -24,6 +24,11 @@ const LABEL_LEN_MAX: usize = 200;
 
 /// Longest error code kept, in bytes. Those of the providers are below 50.
 const CODE_LEN_MAX: usize = 64;
+
+/// A row of a table of what is read of responses.
+pub(super) const fn response(path: Path, want: Want, slot: Slot) -> Interest<Slot> {
+    Interest { path, want, slot }
+}
 
 /// Where a value of a response belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

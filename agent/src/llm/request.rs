@@ -7,13 +7,18 @@
     clippy::panic
 )]
 
-use super::json::Found;
+use super::json::{Found, Interest, Path, Want};
 use super::protobuf;
 use super::reading::{code, label, named};
 use super::usage::estimate;
 
 /// What stands for the method of calls of several methods.
 const BATCH: &str = "batch";
+
+/// A row of a table of what is read of requests.
+pub(super) const fn request(path: Path, want: Want, slot: RequestSlot) -> Interest<RequestSlot> {
+    Interest { path, want, slot }
+}
 
 /// Where a value of a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
