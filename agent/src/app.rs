@@ -8,6 +8,7 @@ pub mod log;
 mod paragraph;
 pub mod prices;
 pub mod proxy;
+mod replace;
 mod requirements;
 pub mod state;
 pub mod status;

@@ -6,12 +6,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use super::replace::{Access, replace};
 use crate::cli::{PricesArgs, PricesCommand, ShowPricesArgs, UpdatePricesArgs};
 use crate::config::Config;
 use crate::meter::prices::PriceTable;
@@ -123,7 +124,7 @@ fn update(args: &UpdatePricesArgs) -> anyhow::Result<String> {
     if args.dry_run {
         let _ = writeln!(text, "nothing written");
     } else {
-        replace(&output, &update.text())
+        write(&output, &update.text())
             .with_context(|| format!("cannot write {}", output.display()))?;
         let _ = writeln!(text, "wrote {}", output.display());
     }
@@ -173,44 +174,16 @@ fn last_changed(file: &Path) -> anyhow::Result<String> {
     Ok(timestamp.split('T').next().unwrap_or_default().to_owned())
 }
 
-/// Puts a file in the place of another at once: who reads it sees the old one or
-/// the new one, also if this process or the machine ends.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    // What a name stands for is replaced, not the name.
-    if let Ok(target) = fs::canonicalize(path)
-        && target != directory.canonicalize()?.join(name)
-    {
-        return replace(&target, text);
-    }
-    let mut fresh_name = std::ffi::OsString::from(".");
-    fresh_name.push(name);
-    fresh_name.push(format!(".{}", std::process::id()));
-    let fresh = directory.join(fresh_name);
+/// Writes a price file over what is there, and keeps who may read it.
+fn write(path: &Path, text: &str) -> io::Result<()> {
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode() & 0o777,
         Err(_none) => MODE,
     };
-    let written = (|| {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&fresh)?;
-        // Whatever the umask is.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        fs::File::open(directory)?.sync_all()
-    })();
-    if written.is_err() {
-        // Of no use to anybody; after the rename it is not there.
-        let _gone = fs::remove_file(&fresh);
-    }
-    written
+    // What a link stands for is replaced, not the link.
+    let path = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(_none) => path.to_owned(),
+    };
+    replace(&path, text.as_bytes(), Access { mode, owner: None })
 }

@@ -14,7 +14,7 @@ mod readiness;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
@@ -35,7 +35,11 @@ use self::{
     listen::{ListenError, Listeners, listen},
     readiness::Prover,
 };
-use super::{say, state::State};
+use super::{
+    replace::{Access, replace},
+    say,
+    state::State,
+};
 use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
@@ -368,15 +372,17 @@ fn publish_trust(ca_pem: &str, directory: &Path) -> anyhow::Result<()> {
     }
     for (name, contents) in bundles.files() {
         let path = directory.join(name);
-        let fresh = directory.join(format!(".{name}"));
-        fs::write(&fresh, contents)
-            .and_then(|()| fs::rename(&fresh, &path))
-            .with_context(|| {
-                format!(
-                    "cannot write {}: name a writable directory with --trust",
-                    path.display()
-                )
-            })?;
+        // For every user that the application may be.
+        let access = Access {
+            mode: 0o644,
+            owner: None,
+        };
+        replace(&path, contents, access).with_context(|| {
+            format!(
+                "cannot write {}: name a writable directory with --trust",
+                path.display()
+            )
+        })?;
     }
     Ok(())
 }

@@ -5,14 +5,13 @@
 //! exempt itself from capture.
 
 use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, fchown},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
+use super::replace::{Access, replace};
 use crate::{capture::Listening, sys::claim::Token};
 
 /// Its name in the state directory.
@@ -124,24 +123,12 @@ impl State {
             source,
         };
         fs::create_dir_all(directory).map_err(error)?;
-        let fresh = directory.join(format!(".{FILE}.{}", std::process::id()));
         let text = serde_json::to_vec_pretty(self).map_err(|cause| error(cause.into()))?;
-        let written = (|| {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o400)
-                .open(&fresh)?;
-            file.write_all(&text)?;
-            fchown(&file, Some(uid), None)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)
-        })();
-        if written.is_err() {
-            // Of no use to anybody, and it holds the secret.
-            let _gone = fs::remove_file(&fresh);
-        }
-        written.map_err(error)
+        let access = Access {
+            mode: 0o400,
+            owner: Some(uid),
+        };
+        replace(&path, &text, access).map_err(error)
     }
 }
 
