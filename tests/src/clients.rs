@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::exec::binary;
+use crate::pod::program;
 
 /// Scripts and pins.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
@@ -26,7 +26,7 @@ impl Clients {
     /// # Errors
     /// There is no Python with venv, or no package index.
     pub fn installed() -> Result<Self> {
-        let weir = binary()?;
+        let weir = program("weir")?;
         let target = weir.parent().context("weir is in a directory")?;
         let venv = target.join("clients");
         let lock = File::create(target.join("clients.lock"))?;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::output::{Output, eventually};
+use crate::pod::program;
 use crate::processes::{Seen, with_environment};
 use crate::remains::Machine;
 
@@ -39,7 +39,7 @@ impl Exec {
     /// weir is not built.
     pub fn within(wrapper: &[&str]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let weir = binary()?;
+        let weir = program("weir")?;
         // What the suite was started with is not what the tests are about: nohup
         // ignores SIGHUP, and a shell's background jobs SIGINT and SIGQUIT.
         let mut words = ["env", "--default-signal"]
@@ -266,25 +266,4 @@ impl Finished {
             .filter_map(|line| line.strip_prefix("weir: "))
             .collect()
     }
-}
-
-/// The `weir` that was built beside this program.
-///
-/// # Errors
-/// It is not built.
-pub fn binary() -> Result<PathBuf> {
-    // target/debug/deps/exec-… beside target/debug/weir
-    let test = std::env::current_exe()?;
-    let weir = test
-        .ancestors()
-        .nth(2)
-        .context("a test program is in target/debug/deps")?
-        .join("weir");
-    if !weir.exists() {
-        bail!(
-            "{} is not built: run `cargo build --package weir`",
-            weir.display()
-        );
-    }
-    Ok(weir)
 }

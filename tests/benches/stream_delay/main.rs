@@ -19,8 +19,8 @@ use anyhow::{Context, Result, ensure};
 use weir::llm::usage::Provenance;
 use weir_tests::calls::Surface;
 use weir_tests::curl::Http;
-use weir_tests::exec;
 use weir_tests::output::Output;
+use weir_tests::pod::program;
 use weir_tests::run::Running;
 use weir_tests::world::World;
 
@@ -123,7 +123,7 @@ fn machine() -> Result<String> {
     } else {
         "release build"
     };
-    let version = Command::new(exec::binary()?).arg("--version").output()?;
+    let version = Command::new(program("weir")?).arg("--version").output()?;
     let version = String::from_utf8(version.stdout)?;
     Ok(format!(
         "{}, {build}; Linux {}; {} × {cpu}",
