@@ -28,11 +28,13 @@ pub enum Bound {
     Capture,
     /// A response was forgotten that others may state again.
     CountedResponses,
+    /// A call of a tool, or the answer to one, was not waited for any longer.
+    UnansweredCalls,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
@@ -42,6 +44,7 @@ impl Bound {
         Self::OtlpSeries,
         Self::Capture,
         Self::CountedResponses,
+        Self::UnansweredCalls,
     ];
 
     /// The name used as a label.
@@ -57,6 +60,7 @@ impl Bound {
             Self::OtlpSeries => "otlp_series",
             Self::Capture => "capture",
             Self::CountedResponses => "counted_responses",
+            Self::UnansweredCalls => "unanswered_calls",
         }
     }
 

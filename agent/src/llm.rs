@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`catalogue`] says whose host it is, [`classify`] which API a
 //! path is, [`inspect`] follows one exchange and ends in an [`observation`], and
-//! [`session`] follows a connection that carries many.
+//! [`session`] follows a connection that carries many. What several exchanges
+//! say of the same is in [`counted`] (tokens) and [`unanswered`] (calls of tools).
 //! Wire formats have one file each (`openai_chat`, `openai_responses`,
 //! `anthropic`), which fill one `reading`; the framings they travel in stand
 //! beside them ([`decode`] for content codings, [`sse`], [`ndjson`],
@@ -49,10 +50,12 @@ mod openai_usage;
 pub mod protobuf;
 mod reading;
 mod request;
+pub mod rpc_session;
 pub mod session;
 pub mod sse;
 pub mod stream_usage;
 mod tgi;
+pub mod unanswered;
 pub mod usage;
 pub mod websocket;
 mod xai_grpc;

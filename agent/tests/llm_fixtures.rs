@@ -109,6 +109,7 @@ impl From<Expected> for Observation {
             provider_error: expected.provider_error,
             stated_cost: expected.stated_cost,
             rpc: expected.rpc,
+            part: None,
             claim: Claim::Sole,
             has_other_models: expected.has_other_models,
             problems: Vec::new(),
@@ -219,6 +220,8 @@ impl Fixture {
         // As if nothing had been seen before.
         Counted::default().settle("", &mut seen);
         seen.claim = Claim::Sole;
+        // It concerns other exchanges.
+        seen.part = None;
         seen
     }
 

@@ -19,10 +19,12 @@ mod rows;
 pub use api::{Api, Counting};
 pub use rows::{ROWS, Row, When};
 
-use pattern::{Captured, Path, decoded};
+pub(super) use pattern::decoded;
+use pattern::{Captured, Path};
 
 use super::catalogue::Provider;
 use super::headers::Headers;
+use super::rpc_session::RpcSession;
 
 /// Longest name taken from a path, in bytes: an ARN fits.
 const NAME_LEN_MAX: usize = 200;
@@ -41,6 +43,10 @@ pub struct Target {
     pub stream: Option<bool>,
     /// The index in [`ROWS`] of the row that matched.
     pub row: Option<usize>,
+    /// The session of the Model Context Protocol that the head names.
+    pub session: Option<RpcSession>,
+    /// Whether the request ends that session.
+    pub ends_session: bool,
 }
 
 impl From<Api> for Target {
@@ -51,6 +57,8 @@ impl From<Api> for Target {
             id: None,
             stream: None,
             row: None,
+            session: None,
+            ends_session: false,
         }
     }
 }
@@ -81,7 +89,12 @@ pub fn classify(
     let Some((index, row, captured)) = found else {
         return Target::from(Api::Other);
     };
+    let session = (row.api == Api::Mcp)
+        .then(|| RpcSession::of_request(query, headers))
+        .flatten();
     Target {
+        ends_session: session.is_some() && method == "DELETE",
+        session,
         api: row.api,
         model: model(row.api, captured, query),
         id: captured.id.and_then(name),
@@ -107,7 +120,7 @@ fn name(raw: &str) -> Option<String> {
 }
 
 /// The value of a member of a query, still encoded.
-fn member<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn member<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))

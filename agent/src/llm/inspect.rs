@@ -26,6 +26,8 @@ use super::grpc::GrpcError;
 use super::headers::Headers;
 use super::json::JsonError;
 use super::observation::{Ending, Observation, Problem, Rpc, RpcOutcome};
+use super::request::RequestFacts;
+use super::rpc_session::{News, Part, RpcSession};
 use request::Request;
 use response::Response;
 use settle::{Settled, settle};
@@ -36,6 +38,9 @@ pub struct Inspector {
     api: Api,
     /// What the path identifies.
     id: Option<String>,
+    /// The session that it is part of, by its head or by the first event.
+    session: Option<RpcSession>,
+    ends_session: bool,
     request: Request,
     response: Option<Response>,
     problems: Problems,
@@ -47,10 +52,13 @@ impl Inspector {
     pub fn new(target: Target, headers: &Headers) -> Self {
         let mut problems = Problems::default();
         let (api, id) = (target.api, target.id.clone());
+        let (session, ends_session) = (target.session.clone(), target.ends_session);
         let request = Request::new(target, headers, &mut problems);
         Self {
             api,
             id,
+            session,
+            ends_session,
             request,
             response: None,
             problems,
@@ -93,6 +101,28 @@ impl Inspector {
         }
     }
 
+    /// What a stream has brought that concerns other exchanges, once.
+    pub fn take_news(&mut self) -> News {
+        let Some(response) = &mut self.response else {
+            return News::default();
+        };
+        let news = std::mem::take(&mut response.reading.news);
+        // A call is answered by its own response, and by nothing else in it.
+        if self.request.facts.rpc_method.is_some() {
+            return News::default();
+        }
+        if news.begun.is_some() {
+            self.session.clone_from(&news.begun);
+        }
+        news
+    }
+
+    /// The session that the exchange is part of, as far as is known.
+    #[must_use]
+    pub fn session(&self) -> Option<&RpcSession> {
+        self.session.as_ref()
+    }
+
     /// Whether the response has begun to say something: data of an event, or a
     /// document. Comments that keep a connection alive say nothing.
     #[must_use]
@@ -130,6 +160,10 @@ impl Inspector {
             };
         };
         response.end(&mut self.problems);
+        let part = self.session.and_then(|session| {
+            let part = part(&session, self.ends_session, &facts, &response, ending)?;
+            Some((session, part))
+        });
         let Settled {
             usage,
             provenance,
@@ -145,7 +179,11 @@ impl Inspector {
             None
         };
         let is_failure = !response.is_success;
-        let reading = response.reading;
+        let mut reading = response.reading;
+        if rpc.as_ref().is_some_and(|rpc| rpc.method.is_none()) && self.api == Api::Mcp {
+            // As the outcome below.
+            reading.error = None;
+        }
         let rpc = rpc.map(|rpc| Rpc {
             outcome: reading
                 .rpc_outcome
@@ -170,9 +208,40 @@ impl Inspector {
             claim,
             has_other_models: reading.counts.has_other_models,
             rpc,
+            part,
             problems: self.problems.0,
         }
     }
+}
+
+/// What an exchange that has ended means for the calls of its session.
+fn part(
+    session: &RpcSession,
+    ends_session: bool,
+    facts: &RequestFacts,
+    response: &Response,
+    ending: Ending,
+) -> Option<Part> {
+    let is_stream = response.framing.is_stream() == Some(true);
+    if facts.rpc_method.is_none() {
+        let is_over = match session {
+            RpcSession::OfStream(_) => is_stream,
+            // One stream may follow another.
+            RpcSession::OfHeader(_) => ends_session,
+        };
+        return is_over.then_some(Part::End);
+    }
+    if let Some(id) = &facts.rpc_cancelled {
+        return Some(Part::Cancel(id.clone()));
+    }
+    let id = facts.rpc_id.as_ref()?;
+    let is_elsewhere = match session {
+        RpcSession::OfStream(_) => true,
+        // It was to come here, and may go on elsewhere.
+        RpcSession::OfHeader(_) => is_stream,
+    };
+    let is_answered = response.reading.rpc_outcome.is_some() || !response.is_success;
+    (ending == Ending::Complete && is_elsewhere && !is_answered).then(|| Part::Call(id.clone()))
 }
 
 /// Problems met, each kind once, in order.

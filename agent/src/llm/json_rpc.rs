@@ -15,6 +15,7 @@ use super::json::{EACH, Interest, Path, Want};
 use super::observation::RpcOutcome;
 use super::reading::{Draft, Reading, Slot, response};
 use super::request::RequestSlot;
+use super::rpc_session::Answer;
 
 const fn request(path: Path, slot: RequestSlot) -> Interest<RequestSlot> {
     Interest {
@@ -29,6 +30,8 @@ const fn request(path: Path, slot: RequestSlot) -> Interest<RequestSlot> {
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["method"], RequestSlot::RpcMethod),
     request(&["params", "name"], RequestSlot::RpcName),
+    request(&["id"], RequestSlot::RpcId),
+    request(&["params", "requestId"], RequestSlot::RpcCancelled),
     request(&[EACH, "method"], RequestSlot::RpcMethod),
     request(&[EACH, "params", "name"], RequestSlot::RpcName),
 ];
@@ -36,6 +39,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
 /// What is read of a response of MCP, of a batch of them, and of an event.
 pub(super) const MCP: &[Interest<Slot>] = &[
     response(&["method"], Want::Scalar, Slot::Kind),
+    response(&["id"], Want::Scalar, Slot::RpcId),
     response(&["result"], Want::Mark, Slot::Choice),
     response(&["result", "isError"], Want::Scalar, Slot::Failure),
     response(&["result", "resultType"], Want::Scalar, Slot::Status),
@@ -111,6 +115,10 @@ pub(super) fn commit_mcp(mut draft: Draft, reading: &mut Reading) {
         Some(RpcOutcome::Ok) if waits => Some(RpcOutcome::InputRequired),
         outcome => outcome,
     };
+    if let (Some(id), Some(outcome)) = (draft.rpc_id.take(), outcome) {
+        let error = draft.error_code.clone().filter(|_| draft.has_error);
+        reading.news.answered(Answer { id, outcome, error });
+    }
     reading.has_ended |= outcome.is_some();
     reading.rpc_outcome = outcome.or(reading.rpc_outcome);
     reading.commit(draft);

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::classify::Api;
+use super::rpc_session::{Part, RpcSession};
 use super::usage::{Provenance, Usage};
 
 /// How the bytes of an exchange ended.
@@ -68,6 +69,8 @@ pub struct Observation {
     pub has_other_models: bool,
     /// The call of a tool or an agent, where the exchange is one.
     pub rpc: Option<Rpc>,
+    /// What it means for the calls of a session, and of which.
+    pub part: Option<(RpcSession, Part)>,
     /// What kept the inspection from seeing everything, each kind once.
     pub problems: Vec<Problem>,
 }
@@ -95,7 +98,8 @@ pub struct Rpc {
     pub method: Option<String>,
     /// The tool, of `tools/call`.
     pub tool: Option<String>,
-    /// How it came out, where the answer is in the same exchange.
+    /// How it came out, where the answer was seen: by the exchange itself, or by
+    /// one of the same session.
     pub outcome: Option<RpcOutcome>,
 }
 

@@ -16,6 +16,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::json::{Found, Interest, Path, Want};
 use super::observation::RpcOutcome;
+use super::rpc_session::{News, RpcId};
 use super::usage::Usage;
 use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
 
@@ -70,6 +71,8 @@ pub(super) enum Slot {
     ErrorType,
     /// Whether what was called failed.
     Failure,
+    /// The call that is answered.
+    RpcId,
 }
 
 /// What a count counts.
@@ -103,6 +106,8 @@ pub(super) struct Draft {
     pub(super) has_choice: bool,
     pub(super) is_done: bool,
     pub(super) is_failure: bool,
+    /// The remote procedure call that is answered.
+    pub(super) rpc_id: Option<RpcId>,
     /// Why generation ended, where that is a number.
     pub(super) finish_number: Option<u64>,
     pub(super) counts: Option<Counts>,
@@ -145,6 +150,7 @@ impl Draft {
                 | Slot::ErrorCode
                 | Slot::ErrorNumber
                 | Slot::Failure
+                | Slot::RpcId
                 | Slot::ErrorType => {}
             },
             Found::Value { slot, raw, .. } => {
@@ -169,6 +175,7 @@ impl Draft {
                     Slot::ErrorNumber => (&mut self.error_code, number(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
                     Slot::Failure => return self.is_failure |= raw == b"true",
+                    Slot::RpcId => return self.rpc_id = RpcId::parse(raw),
                     Slot::Background => return self.is_background = raw == b"true",
                     Slot::Timings => {
                         let usage = openai_usage::parse_timings(raw);
@@ -374,6 +381,8 @@ pub(super) struct Reading {
     pub(super) error: Option<String>,
     /// How a remote procedure call came out.
     pub(super) rpc_outcome: Option<RpcOutcome>,
+    /// What there is to tell of other calls.
+    pub(super) news: News,
     /// Documents that were whole, or of which the body ended within.
     pub(super) documents: u64,
     /// Bytes of generated text.

@@ -10,6 +10,7 @@
 use super::json::{Found, Interest, Path, Want};
 use super::protobuf;
 use super::reading::{code, label, named};
+use super::rpc_session::RpcId;
 use super::usage::estimate;
 
 /// What stands for the method of calls of several methods.
@@ -39,6 +40,10 @@ pub(super) enum RequestSlot {
     RpcMethod,
     /// The name of what it calls.
     RpcName,
+    /// The identifier of the call.
+    RpcId,
+    /// That of a call that is taken back.
+    RpcCancelled,
 }
 
 /// The facts about a request.
@@ -55,6 +60,10 @@ pub(super) struct RequestFacts {
     pub(super) rpc_method: Option<String>,
     /// The name of what it calls: a tool, or a prompt.
     pub(super) rpc_name: Option<String>,
+    /// The identifier of the call; a notification has none.
+    pub(super) rpc_id: Option<RpcId>,
+    /// That of the call that a notification takes back.
+    pub(super) rpc_cancelled: Option<RpcId>,
     /// The response is to be made apart from this exchange.
     pub(super) is_background: bool,
     /// A cache lifetime was asked for, and every one was an hour.
@@ -71,6 +80,8 @@ impl RequestFacts {
                 RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
                 RequestSlot::RpcMethod => self.take_method(code(raw)),
                 RequestSlot::RpcName => self.rpc_name = code(raw),
+                RequestSlot::RpcId => self.rpc_id = RpcId::parse(raw),
+                RequestSlot::RpcCancelled => self.rpc_cancelled = RpcId::parse(raw),
                 RequestSlot::CacheLifetime => {
                     let hour = raw == b"\"1h\"";
                     self.caches_for_an_hour = Some(self.caches_for_an_hour.unwrap_or(true) && hour);

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::awaiting::{Awaiting, Held};
 use super::pace::Pace;
 use super::payload::{Payload, PayloadSink};
 use super::prices::{Call, PriceTable};
@@ -27,6 +28,7 @@ use crate::llm::counted::{Counted, Room};
 use crate::llm::headers::Headers;
 use crate::llm::inspect::Inspector;
 use crate::llm::observation::{Claim, Ending, Observation, Problem};
+use crate::llm::rpc_session::News;
 
 /// Longest error text kept in a record, in bytes: it is for a line of a report.
 const ERROR_LEN_MAX: usize = 256;
@@ -38,10 +40,10 @@ const SESSION: &str = "session";
 #[derive(Clone)]
 pub struct Meter {
     clock: fn() -> Instant,
-    sink: Arc<dyn RecordSink>,
     prices: Arc<PriceTable>,
     ids: Arc<AtomicU64>,
     counted: Arc<Mutex<Counted>>,
+    awaiting: Arc<Awaiting>,
     /// Its keys are random: what it makes of a number nobody can tell.
     bits: RandomState,
     payloads: Option<Arc<dyn PayloadSink>>,
@@ -56,10 +58,10 @@ impl Meter {
         let ids = Arc::new(AtomicU64::new(RandomState::new().build_hasher().finish()));
         Self {
             clock,
-            sink,
             prices,
             ids,
             counted: Arc::default(),
+            awaiting: Arc::new(Awaiting::new(sink, clock)),
             bits: RandomState::new(),
             payloads: None,
         }
@@ -262,6 +264,7 @@ impl Exchange {
             payload.response.keep(wire_bytes);
         }
         self.inspect(|inspector| inspector.response_body(wire_bytes));
+        self.pass_on();
         let has_begun = self.first_chunk_at.is_some()
             || self
                 .inspector
@@ -271,6 +274,24 @@ impl Exchange {
             let now = (self.meter.clock)();
             self.first_chunk_at.get_or_insert(now);
             self.pace.get_or_insert_default().arrived(now);
+        }
+    }
+
+    /// Passes on what the response has brought for other exchanges.
+    fn pass_on(&mut self) {
+        if !self.target().is_some_and(|target| target.api == Api::Mcp) {
+            return;
+        }
+        let mut brought = None;
+        self.inspect(|inspector| {
+            let news = inspector.take_news();
+            if news != News::default() {
+                brought = Some((inspector.session().cloned(), news));
+            }
+        });
+        if let Some((session, news)) = brought {
+            let host = self.opening.host.as_deref().unwrap_or_default();
+            self.meter.awaiting.bring(host, session.as_ref(), news);
         }
     }
 
@@ -330,6 +351,12 @@ impl Exchange {
 
     /// Ends the exchange and hands its record to the sink.
     pub fn finish(mut self, outcome: Outcome) {
+        let ended = match outcome {
+            Outcome::Complete => OutcomeKind::Complete,
+            Outcome::ClientGone => OutcomeKind::ClientGone,
+            Outcome::UpstreamGone(_) => OutcomeKind::UpstreamGone,
+            Outcome::Refused { .. } => OutcomeKind::Refused,
+        };
         let (kind, error) = match outcome {
             Outcome::Complete => (OutcomeKind::Complete, None),
             // It had all it wanted.
@@ -349,7 +376,7 @@ impl Exchange {
                 (OutcomeKind::Refused, Some(error))
             }
         };
-        self.record(kind, error);
+        self.record(ended, kind, error);
     }
 
     /// Runs the inspector, and goes on without it should it panic.
@@ -381,7 +408,9 @@ impl Exchange {
         })
     }
 
-    fn record(&mut self, outcome: OutcomeKind, error: Option<String>) {
+    /// Records `outcome`; `ended` is the same, but for a client that had all it
+    /// wanted when it left.
+    fn record(&mut self, ended: OutcomeKind, outcome: OutcomeKind, error: Option<String>) {
         self.recorded = true;
         let now = (self.meter.clock)();
         let mut seen = self.observe(match outcome {
@@ -470,17 +499,22 @@ impl Exchange {
         if self.is_session {
             record.operation = Some(Cow::Borrowed(SESSION));
         }
-        if let (Some(payloads), Some(payload)) = (&self.meter.payloads, self.payload.take()) {
-            payloads.take(*payload, &record);
-        }
-        self.meter.sink.record(record);
+        let payload = self.payload.take().zip(self.meter.payloads.clone());
+        let held = Held {
+            record: Box::new(record),
+            payload,
+            since: self.opened_at,
+        };
+        let host = opening.host.as_deref().unwrap_or_default();
+        self.meter.awaiting.ended(host, seen.part, held, ended);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.recorded {
-            self.record(OutcomeKind::Aborted, Some("aborted".into()));
+            let aborted = OutcomeKind::Aborted;
+            self.record(aborted, aborted, Some("aborted".into()));
         }
     }
 }

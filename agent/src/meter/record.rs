@@ -16,8 +16,8 @@ use super::trace::Trace;
 use crate::llm::observation::{Problem, Rpc};
 use crate::llm::usage::Provenance;
 
-/// Where finished records go. Called once per exchange, from the task that
-/// forwards its bytes: an implementation must not block or panic.
+/// Where finished records go. Called once per exchange, from a task that
+/// forwards bytes: an implementation must not block or panic.
 pub trait RecordSink: Send + Sync {
     /// Takes the record of an exchange that has ended.
     fn record(&self, record: Record);

@@ -78,7 +78,7 @@ fn is_one_of(name: &str, wanted: &str) -> bool {
 }
 
 /// Decodes what is percent-encoded in a segment; `None` if the result is no text.
-pub(super) fn decoded(segment: &str) -> Option<String> {
+pub(in crate::llm) fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

@@ -19,6 +19,7 @@ use crate::llm::headers::Headers;
 use crate::llm::json::{JsonError, Scanner};
 use crate::llm::observation::Problem;
 use crate::llm::reading::{Draft, Reading, Slot};
+use crate::llm::rpc_session::Address;
 use crate::llm::{eventstream, grpc, sse};
 
 /// The data of the event that ends a stream of chat chunks. Decoders of the
@@ -39,6 +40,8 @@ pub(super) struct Response {
     scanner: Scanner<Slot>,
     draft: Draft,
     pub(super) reading: Reading,
+    /// The first event of a stream of MCP, until it has turned out what it is.
+    address: Option<Address>,
     pub(super) has_content: bool,
 }
 
@@ -73,6 +76,7 @@ impl Response {
             parts: is_in_parts.then(Box::default),
             is_in_parts,
             reading,
+            address: (format == Some(Format::Mcp)).then(Address::default),
             has_content: false,
         }
     }
@@ -123,6 +127,7 @@ impl Response {
             scanner,
             draft,
             reading,
+            address,
             has_content,
             ..
         } = self;
@@ -142,6 +147,9 @@ impl Response {
                 sse::Piece::Data(data) => {
                     *has_content |= !data.is_empty();
                     *sentinel_matched = match_on(SENTINEL, *sentinel_matched, data);
+                    if let Some(address) = address {
+                        address.push(data);
+                    }
                     scanner.push(data, |found| draft.take(found, reading, parse));
                 }
                 sse::Piece::End => {
@@ -151,6 +159,11 @@ impl Response {
                         reading.has_ended = true;
                     } else {
                         commit(format, scanner, draft, reading, problems);
+                    }
+                    let session = address.take().and_then(Address::session);
+                    // A document is no address, whatever it says.
+                    if reading.documents == 0 && session.is_some() {
+                        reading.news.begun = session;
                     }
                     *sentinel_matched = 0;
                 }

@@ -227,6 +227,7 @@ impl Turn {
             claim,
             has_other_models: reading.counts.has_other_models,
             rpc: None,
+            part: None,
             problems: problems.to_vec(),
         };
         out(Event::Ended(Box::new(Ended {

@@ -1,0 +1,355 @@
+//! Calls of the Model Context Protocol whose answers other exchanges bring.
+//!
+//! A call waits here from the end of its own exchange to its answer, or to the
+//! end of the session. It may also find its answer waiting: on two connections
+//! nothing says which is first. What is remembered of either is a hash of host,
+//! session and identifier. Answers that no call waits for, such as those of a
+//! stream that is replayed, come to nothing.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+use super::rpc_session::{Answer, RpcId, RpcSession};
+
+/// Most calls that wait, answers that do, and streams that may bring some: far
+/// more than an application has under way at once. They are looked through one
+/// by one.
+const WAITING_MAX: usize = 1_024;
+
+/// Longest time that a call waits. It is looked at when something happens.
+const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Calls that wait, each with a value of its owner's.
+#[derive(Debug)]
+pub struct Unanswered<T> {
+    /// The longest waiting first.
+    calls: VecDeque<Call<T>>,
+    /// The oldest first.
+    early: VecDeque<Early>,
+    /// Sessions whose streams are open.
+    open: VecDeque<u64>,
+    /// How often one of the above had to make room.
+    displaced: u64,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Call<T> {
+    key: u64,
+    session: u64,
+    since: Instant,
+    value: T,
+}
+
+#[derive(Debug)]
+struct Early {
+    key: u64,
+    session: u64,
+    at: Instant,
+    answer: Answer,
+}
+
+/// Why a call waits no longer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It was answered.
+    Answered(Answer),
+    /// Nothing is known that would bring its answer.
+    Unfollowed,
+    /// There were too many, or it took too long.
+    GivenUp,
+}
+
+/// Calls that wait no longer.
+pub type Released<T> = Vec<(T, Over)>;
+
+impl<T> Default for Unanswered<T> {
+    fn default() -> Self {
+        Self {
+            calls: VecDeque::new(),
+            early: VecDeque::new(),
+            open: VecDeque::new(),
+            displaced: 0,
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl<T> Unanswered<T> {
+    /// A stream names the session whose answers it will bring.
+    pub fn open(&mut self, host: &str, session: &RpcSession) {
+        let session = self.session(host, session);
+        if self.open.len() >= WAITING_MAX {
+            self.open.pop_front();
+            self.displaced = self.displaced.saturating_add(1);
+        }
+        self.open.push_back(session);
+    }
+
+    /// The exchange of a call has ended without its answer. It began at `since`.
+    pub fn wait(
+        &mut self,
+        host: &str,
+        (session, id): (&RpcSession, &RpcId),
+        since: Instant,
+        value: T,
+        now: Instant,
+    ) -> Released<T> {
+        let mut released = self.late(now);
+        let key = self.key(host, session, id);
+        let of_session = self.session(host, session);
+        let is_answer = |early: &Early| early.key == key;
+        if let Some(at) = self.early.iter().position(is_answer)
+            && let Some(early) = self.early.remove(at)
+            // An identifier that is used again has not been answered yet.
+            && early.at >= since
+        {
+            released.push((value, Over::Answered(early.answer)));
+            return released;
+        }
+        let is_followed = match session {
+            RpcSession::OfStream(_) => self.open.contains(&of_session),
+            RpcSession::OfHeader(_) => true,
+        };
+        if !is_followed {
+            released.push((value, Over::Unfollowed));
+            return released;
+        }
+        let same = self.calls.iter().position(|call| call.key == key);
+        let surplus = (self.calls.len() >= WAITING_MAX).then_some(0);
+        if let Some(call) = same.or(surplus).and_then(|at| self.calls.remove(at)) {
+            released.push((call.value, Over::GivenUp));
+        }
+        self.calls.push_back(Call {
+            key,
+            session: of_session,
+            since,
+            value,
+        });
+        released
+    }
+
+    /// A stream of the session has brought an answer.
+    pub fn answer(
+        &mut self,
+        host: &str,
+        session: &RpcSession,
+        answer: Answer,
+        now: Instant,
+    ) -> Released<T> {
+        let mut released = self.late(now);
+        let key = self.key(host, session, &answer.id);
+        if let Some(value) = self.take(key) {
+            released.push((value, Over::Answered(answer)));
+            return released;
+        }
+        if self.early.len() >= WAITING_MAX {
+            self.early.pop_front();
+            self.displaced = self.displaced.saturating_add(1);
+        }
+        let session = self.session(host, session);
+        self.early.push_back(Early {
+            key,
+            session,
+            at: now,
+            answer,
+        });
+        released
+    }
+
+    /// The client takes a call back.
+    pub fn cancel(&mut self, host: &str, session: &RpcSession, id: &RpcId) -> Option<T> {
+        self.take(self.key(host, session, id))
+    }
+
+    /// The session is over, and with it its calls.
+    pub fn close(&mut self, host: &str, session: &RpcSession) -> Vec<T> {
+        let session = self.session(host, session);
+        self.open.retain(|open| *open != session);
+        self.early.retain(|early| early.session != session);
+        let (over, left) = std::mem::take(&mut self.calls)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|call| call.session == session);
+        self.calls = left;
+        over.into_iter().map(|call| call.value).collect()
+    }
+
+    /// Everything is over.
+    pub fn close_all(&mut self) -> Vec<T> {
+        self.calls.drain(..).map(|call| call.value).collect()
+    }
+
+    /// How often something had to make room since this was asked last, calls
+    /// not among it.
+    pub fn take_displaced(&mut self) -> u64 {
+        std::mem::take(&mut self.displaced)
+    }
+
+    /// Those that have waited too long. The oldest may be behind a younger one,
+    /// by as much as calls take to be acknowledged.
+    fn late(&mut self, now: Instant) -> Released<T> {
+        let is_late = |call: &mut Call<T>| now.saturating_duration_since(call.since) > WAIT_MAX;
+        std::iter::from_fn(|| self.calls.pop_front_if(is_late))
+            .map(|call| (call.value, Over::GivenUp))
+            .collect()
+    }
+
+    fn take(&mut self, key: u64) -> Option<T> {
+        let at = self.calls.iter().position(|call| call.key == key)?;
+        self.calls.remove(at).map(|call| call.value)
+    }
+
+    fn key(&self, host: &str, session: &RpcSession, id: &RpcId) -> u64 {
+        self.hasher.hash_one((host, session, id))
+    }
+
+    fn session(&self, host: &str, session: &RpcSession) -> u64 {
+        self.hasher.hash_one((host, session))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::observation::RpcOutcome;
+
+    const HOST: &str = "mcp.example";
+
+    fn stream(name: &str) -> RpcSession {
+        RpcSession::OfStream(name.to_owned())
+    }
+
+    fn id(number: usize) -> RpcId {
+        RpcId::Number(number.to_string())
+    }
+
+    fn answer(number: usize) -> Answer {
+        Answer {
+            id: id(number),
+            outcome: RpcOutcome::Ok,
+            error: None,
+        }
+    }
+
+    /// A session of a stream that is open, and the time.
+    fn opened(name: &str) -> (Unanswered<usize>, RpcSession, Instant) {
+        let (mut calls, session) = (Unanswered::default(), stream(name));
+        calls.open(HOST, &session);
+        (calls, session, Instant::now())
+    }
+
+    #[test]
+    fn calls_are_answered_in_any_order() {
+        let (mut calls, session, now) = opened("s");
+        for number in [1, 2, 3] {
+            let released = calls.wait(HOST, (&session, &id(number)), now, number, now);
+            assert_eq!(released, []);
+        }
+        for number in [2, 3, 1] {
+            let released = calls.answer(HOST, &session, answer(number), now);
+            assert_eq!(released, [(number, Over::Answered(answer(number)))]);
+        }
+    }
+
+    #[test]
+    fn an_answer_may_come_before_the_end_of_its_call() {
+        let (mut calls, session, now) = opened("s");
+        let later = now + Duration::from_millis(1);
+        assert_eq!(calls.answer(HOST, &session, answer(1), later), []);
+        let released = calls.wait(HOST, (&session, &id(1)), now, 1, later);
+        assert_eq!(released, [(1, Over::Answered(answer(1)))]);
+    }
+
+    #[test]
+    fn an_answer_is_not_that_of_a_later_call_of_the_same_name() {
+        let (mut calls, session, now) = opened("s");
+        assert_eq!(calls.answer(HOST, &session, answer(1), now), []);
+        let later = now + Duration::from_millis(1);
+        assert_eq!(calls.wait(HOST, (&session, &id(1)), later, 1, later), []);
+        assert_eq!(
+            calls.answer(HOST, &session, answer(1), later),
+            [(1, Over::Answered(answer(1)))]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_replayed_answers_nothing() {
+        let (mut calls, session, now) = opened("s");
+        calls.wait(HOST, (&session, &id(1)), now, 1, now);
+        assert_eq!(calls.answer(HOST, &session, answer(1), now).len(), 1);
+        assert_eq!(calls.answer(HOST, &session, answer(1), now), []);
+        assert!(calls.close(HOST, &session).is_empty());
+    }
+
+    #[test]
+    fn hosts_and_sessions_are_told_apart() {
+        let (mut calls, session, now) = opened("s");
+        calls.wait(HOST, (&session, &id(1)), now, 1, now);
+        let of_header = RpcSession::OfHeader("s".to_owned());
+        for (host, other) in [
+            ("other.example", &session),
+            (HOST, &stream("t")),
+            (HOST, &of_header),
+        ] {
+            assert_eq!(calls.answer(host, other, answer(1), now), []);
+            assert!(calls.close(host, other).is_empty());
+            assert_eq!(calls.cancel(host, other, &id(1)), None);
+        }
+        assert_eq!(calls.cancel(HOST, &session, &id(1)), Some(1));
+    }
+
+    #[test]
+    fn a_call_of_a_stream_that_nobody_saw_does_not_wait() {
+        let (mut calls, now) = (Unanswered::default(), Instant::now());
+        let unseen = stream("unseen");
+        let released = calls.wait(HOST, (&unseen, &id(1)), now, 1, now);
+        assert_eq!(released, [(1, Over::Unfollowed)]);
+        let of_header = RpcSession::OfHeader("s".to_owned());
+        assert_eq!(calls.wait(HOST, (&of_header, &id(1)), now, 1, now), []);
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_that_of_its_calls() {
+        let (mut calls, session, now) = opened("s");
+        let other = stream("t");
+        calls.open(HOST, &other);
+        calls.wait(HOST, (&session, &id(1)), now, 1, now);
+        calls.wait(HOST, (&other, &id(2)), now, 2, now);
+        calls.wait(HOST, (&session, &id(3)), now, 3, now);
+        assert_eq!(calls.close(HOST, &session), [1, 3]);
+        let released = calls.wait(HOST, (&session, &id(4)), now, 4, now);
+        assert_eq!(released, [(4, Over::Unfollowed)]);
+        assert_eq!(calls.close_all(), [2]);
+    }
+
+    #[test]
+    fn what_waits_has_bounds() {
+        let (mut calls, session, now) = opened("s");
+        for number in 0..WAITING_MAX {
+            assert_eq!(
+                calls.wait(HOST, (&session, &id(number)), now, number, now),
+                []
+            );
+        }
+        let one_more = calls.wait(HOST, (&session, &id(WAITING_MAX)), now, WAITING_MAX, now);
+        assert_eq!(one_more, [(0, Over::GivenUp)]);
+        let again = calls.wait(HOST, (&session, &id(WAITING_MAX)), now, 7, now);
+        assert_eq!(again, [(WAITING_MAX, Over::GivenUp)]);
+        let late = now + WAIT_MAX + Duration::from_millis(1);
+        let released = calls.answer(HOST, &session, answer(0), late);
+        assert_eq!(released.len(), WAITING_MAX);
+        for number in 0..=WAITING_MAX {
+            calls.answer(HOST, &session, answer(number), late);
+            calls.open(HOST, &stream(&number.to_string()));
+        }
+        assert_eq!(
+            (calls.early.len(), calls.open.len()),
+            (WAITING_MAX, WAITING_MAX)
+        );
+        // Of both there was one more before.
+        assert_eq!(calls.take_displaced(), 2 + 2);
+        assert_eq!(calls.take_displaced(), 0);
+    }
+}
