@@ -70,7 +70,12 @@ impl Event {
 
     /// A named server-sent event with a JSON payload.
     pub(crate) fn named(name: &str, payload: &impl Serialize) -> Self {
-        Self::bare(format!("event: {name}\ndata: {}\n\n", json(payload)))
+        Self::named_text(name, &json(payload))
+    }
+
+    /// The same, of a payload that is written already.
+    pub(crate) fn named_text(name: &str, payload: &str) -> Self {
+        Self::bare(format!("event: {name}\ndata: {payload}\n\n"))
     }
 
     /// The same part, carrying `tokens` of text.

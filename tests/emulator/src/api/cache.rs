@@ -32,6 +32,22 @@ impl CacheUse {
     }
 }
 
+/// The tokens of an answer, those of the input without what the cache read or
+/// wrote: as Anthropic and Amazon count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) input: u32,
+    pub(crate) output: u32,
+    pub(crate) cache: CacheUse,
+}
+
+impl Tokens {
+    /// All of them.
+    pub(crate) fn total(self) -> u32 {
+        self.input + self.cache.read + self.cache.written() + self.output
+    }
+}
+
 /// The prompts seen.
 #[derive(Default)]
 pub(crate) struct PromptCache(Mutex<Seen>);

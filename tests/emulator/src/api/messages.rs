@@ -8,7 +8,7 @@ mod shape;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::cache::CacheUse;
+use super::cache::Tokens;
 use super::prompt::Prompt;
 use super::tools;
 use super::turn::{Reasoning, Said, Stop, Turn};
@@ -26,36 +26,15 @@ const PROVISIONAL_TOKENS: u32 = 1;
 /// Answers a request.
 pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
     let model = models::resolve(required_text(body, "model")?);
-    require_messages(body)?;
-    let budget = optional_count(body, "max_tokens")?
-        .ok_or_else(|| Refusal::invalid("max_tokens: Field required", Some("max_tokens")))?;
-    let reasoning = match body["thinking"]["type"].as_str() {
-        None | Some("disabled") => Reasoning::Off,
-        Some(_) => Reasoning::On,
-    };
-
-    let seed = call.seed(body);
-    let prompt = Prompt::of_messages(body);
-    let tool = tools::call_for(body, prompt.question.as_deref(), seed).filter(|_| budget > 0);
-    let turn = Turn::new(seed, 0, call.controls, Some(budget), reasoning, tool);
-    let cache = call.memory.cache.with_breakpoints(model, &prompt);
+    let telling = Telling::of(call, body, model)?;
     let stream = body["stream"] == true;
     let figures = Figures {
-        response_id: Some(message_id(seed)),
+        response_id: Some(message_id(telling.seed)),
         model: Some(model.to_owned()),
         stream,
-        input_tokens: prompt.tokens(),
-        cache_read_tokens: cache.read,
-        cache_write_tokens: cache.written(),
+        ..telling.figures.clone()
     };
-    let telling = Telling {
-        model,
-        seed,
-        turn: &turn,
-        usage: usage(&prompt, cache, &turn),
-        withheld: call.withholds_usage(),
-    };
-    let fields = Provider::Anthropic.fields(seed);
+    let fields = Provider::Anthropic.fields(telling.seed);
     let answer = if stream {
         let failure = Event::named(
             "error",
@@ -65,7 +44,7 @@ pub(super) fn answer(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> {
                 "request_id": null,
             }),
         );
-        Answer::stream(fields, telling.events(), failure)
+        Answer::stream(fields, telling.events(Event::named_text), failure)
     } else {
         Answer::of_part(StatusCode::OK, fields, telling.document())
     };
@@ -100,34 +79,81 @@ fn message_id(seed: Seed) -> String {
     seed.id("msg_01", ALPHANUMERIC, 22)
 }
 
-fn usage(prompt: &Prompt, cache: CacheUse, turn: &Turn) -> Usage {
-    let thinking = turn.reasoning.tokens();
-    Usage {
-        input_tokens: prompt.tokens() - cache.read - cache.written(),
-        cache_creation_input_tokens: cache.written(),
-        cache_read_input_tokens: cache.read,
-        cache_creation: CacheCreation {
-            ephemeral_5m_input_tokens: cache.written_5m,
-            ephemeral_1h_input_tokens: cache.written_1h,
-        },
-        output_tokens: turn.tokens(),
-        output_tokens_details: (thinking > 0).then_some(OutputDetails {
-            thinking_tokens: thinking,
-        }),
-        service_tier: "standard",
+/// What one answer is told with, whatever carries it.
+pub(super) struct Telling<'request> {
+    model: &'request str,
+    pub(super) seed: Seed,
+    turn: Turn,
+    tokens: Tokens,
+    withheld: bool,
+    /// Tokens of the input; the rest is for the carrier to fill in.
+    pub(super) figures: Figures,
+}
+
+impl<'request> Telling<'request> {
+    /// The answer of `model` to a request.
+    pub(super) fn of(call: &Call<'_>, body: &Value, model: &'request str) -> Result<Self, Refusal> {
+        require_messages(body)?;
+        let budget = optional_count(body, "max_tokens")?
+            .ok_or_else(|| Refusal::invalid("max_tokens: Field required", Some("max_tokens")))?;
+        let reasoning = match body["thinking"]["type"].as_str() {
+            None | Some("disabled") => Reasoning::Off,
+            Some(_) => Reasoning::On,
+        };
+        let seed = call.seed(body);
+        let prompt = Prompt::of_messages(body);
+        let tool = tools::call_for(body, prompt.question.as_deref(), seed).filter(|_| budget > 0);
+        let turn = Turn::new(seed, 0, call.controls, Some(budget), reasoning, tool);
+        let cache = call.memory.cache.with_breakpoints(model, &prompt);
+        Ok(Self {
+            model,
+            seed,
+            tokens: Tokens {
+                input: prompt.tokens() - cache.read - cache.written(),
+                output: turn.tokens(),
+                cache,
+            },
+            turn,
+            withheld: call.withholds_usage(),
+            figures: Figures {
+                input_tokens: prompt.tokens(),
+                cache_read_tokens: cache.read,
+                cache_write_tokens: cache.written(),
+                ..Figures::default()
+            },
+        })
     }
 }
 
-/// What one answer is told with.
-struct Telling<'request> {
-    model: &'request str,
-    seed: Seed,
-    turn: &'request Turn,
-    usage: Usage,
-    withheld: bool,
-}
-
 impl Telling<'_> {
+    /// What is told of the tokens, unless that is to be held back.
+    pub(super) fn tokens(&self) -> Option<Tokens> {
+        (!self.withheld).then_some(self.tokens)
+    }
+
+    fn usage(&self) -> Usage {
+        let Tokens {
+            input,
+            output,
+            cache,
+        } = self.tokens;
+        let thinking = self.turn.reasoning.tokens();
+        Usage {
+            input_tokens: input,
+            cache_creation_input_tokens: cache.written(),
+            cache_read_input_tokens: cache.read,
+            cache_creation: CacheCreation {
+                ephemeral_5m_input_tokens: cache.written_5m,
+                ephemeral_1h_input_tokens: cache.written_1h,
+            },
+            output_tokens: output,
+            output_tokens_details: (thinking > 0).then_some(OutputDetails {
+                thinking_tokens: thinking,
+            }),
+            service_tier: "standard",
+        }
+    }
+
     fn told(&self, usage: UsageTold) -> UsageTold {
         if self.withheld { UsageTold::No } else { usage }
     }
@@ -146,8 +172,8 @@ impl Telling<'_> {
     }
 
     /// The answer as one document.
-    fn document(&self) -> Event {
-        let message = self.message(self.blocks(), Some(self.turn.stop), self.usage);
+    pub(super) fn document(&self) -> Event {
+        let message = self.message(self.blocks(), Some(self.turn.stop), self.usage());
         let thinking = self.turn.reasoning.tokens();
         Event::bare(crate::answer::json(&message))
             .reasoned(thinking)
@@ -181,45 +207,51 @@ impl Telling<'_> {
         self.seed.id("Er", ALPHANUMERIC, 86)
     }
 
-    /// The answer as a stream.
-    fn events(&self) -> Vec<Event> {
+    /// The answer as a stream. `frame` makes a part of it from an event's name
+    /// and JSON.
+    pub(super) fn events(&self, frame: impl Fn(&str, &str) -> Event) -> Vec<Event> {
+        let framed = |event: &StreamEvent<'_>| frame(event.name(), &crate::answer::json(event));
+        let usage = self.usage();
         let provisional = Usage {
-            output_tokens: PROVISIONAL_TOKENS.min(self.usage.output_tokens),
+            output_tokens: PROVISIONAL_TOKENS.min(usage.output_tokens),
             output_tokens_details: None,
-            ..self.usage
+            ..usage
         };
         let message = self.message(Vec::new(), None, provisional);
-        let begun = StreamEvent::MessageStart { message }.event();
+        let begun = framed(&StreamEvent::MessageStart { message });
         let mut events = vec![begun.telling(self.told(UsageTold::Input))];
         for (block, index) in self.blocks().into_iter().zip(0_u32..) {
             let content_block = block.begun();
-            events.push(
-                StreamEvent::ContentBlockStart {
-                    index,
-                    content_block,
-                }
-                .event(),
-            );
+            events.push(framed(&StreamEvent::ContentBlockStart {
+                index,
+                content_block,
+            }));
             if index == 0 {
-                events.push(StreamEvent::Ping.event());
+                events.push(framed(&StreamEvent::Ping));
             }
-            self.add_deltas(&block, index, &mut events);
-            events.push(StreamEvent::ContentBlockStop { index }.event());
+            self.add_deltas(&block, index, framed, &mut events);
+            events.push(framed(&StreamEvent::ContentBlockStop { index }));
         }
         let last = StreamEvent::MessageDelta {
             delta: FinalDelta {
                 stop_reason: stop_reason(self.turn.stop),
                 stop_sequence: (),
             },
-            usage: (!self.withheld).then(|| FinalUsage::of(&self.usage)),
+            usage: (!self.withheld).then(|| FinalUsage::of(&usage)),
         };
-        events.push(last.event().telling(self.told(UsageTold::Complete)));
-        events.push(StreamEvent::MessageStop.event());
+        events.push(framed(&last).telling(self.told(UsageTold::Complete)));
+        events.push(framed(&StreamEvent::MessageStop));
         events
     }
 
-    fn add_deltas(&self, block: &Block, index: u32, events: &mut Vec<Event>) {
-        let event = |delta: Delta<'_>| StreamEvent::ContentBlockDelta { index, delta }.event();
+    fn add_deltas(
+        &self,
+        block: &Block,
+        index: u32,
+        framed: impl Fn(&StreamEvent<'_>) -> Event,
+        events: &mut Vec<Event>,
+    ) {
+        let event = |delta: Delta<'_>| framed(&StreamEvent::ContentBlockDelta { index, delta });
         match (block, &self.turn.said) {
             (Block::Thinking { signature, .. }, _) => {
                 for piece in self.turn.reasoning.pieces() {

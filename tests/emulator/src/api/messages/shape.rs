@@ -5,8 +5,6 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::answer::Event;
-
 /// An event of a stream.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -35,9 +33,9 @@ pub(super) enum StreamEvent<'a> {
 }
 
 impl StreamEvent<'_> {
-    /// The event with its name, which is its type.
-    pub(super) fn event(&self) -> Event {
-        let name = match self {
+    /// Its name, which is its type.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
             StreamEvent::MessageStart { .. } => "message_start",
             StreamEvent::ContentBlockStart { .. } => "content_block_start",
             StreamEvent::Ping => "ping",
@@ -45,8 +43,7 @@ impl StreamEvent<'_> {
             StreamEvent::ContentBlockStop { .. } => "content_block_stop",
             StreamEvent::MessageDelta { .. } => "message_delta",
             StreamEvent::MessageStop => "message_stop",
-        };
-        Event::named(name, self)
+        }
     }
 }
 
