@@ -32,7 +32,7 @@ pub(crate) struct Figures {
 pub(crate) enum Content {
     /// One document.
     Plain(Event),
-    /// A stream of server-sent events.
+    /// A stream of events.
     Stream {
         events: Vec<Event>,
         /// What this surface sends when it fails half-way.
@@ -76,6 +76,14 @@ impl Event {
     /// The same, of a payload that is written already.
     pub(crate) fn named_text(name: &str, payload: &str) -> Self {
         Self::bare(format!("event: {name}\ndata: {payload}\n\n"))
+    }
+
+    /// The same part in other bytes, made from those it has.
+    pub(crate) fn reframed(self, frame: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
+        Self {
+            bytes: frame(&self.bytes).into(),
+            ..self
+        }
     }
 
     /// The same part, carrying `tokens` of text.
@@ -136,6 +144,17 @@ impl Answer {
             .with("Content-Type", "text/event-stream; charset=utf-8")
             .with("Cache-Control", "no-cache");
         head.extend(fields);
+        Self::events(head, events, failure)
+    }
+
+    /// An answer of AWS' event stream messages.
+    pub(crate) fn event_stream(fields: Fields, events: Vec<Event>, failure: Event) -> Self {
+        let mut head = Fields::new().with("Content-Type", "application/vnd.amazon.eventstream");
+        head.extend(fields);
+        Self::events(head, events, failure)
+    }
+
+    fn events(head: Fields, events: Vec<Event>, failure: Event) -> Self {
         Self {
             head: Head {
                 status: StatusCode::OK,

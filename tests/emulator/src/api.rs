@@ -1,8 +1,9 @@
 //! The providers' surfaces: which request is which, and what each answers.
 //!
-//! Everything here is a function of the request and of two small memories
+//! Everything here is a function of the request, its time and two small memories
 //! (prompts seen, responses stored); nothing here touches a socket.
 
+mod bedrock;
 mod cache;
 mod chat;
 mod messages;
@@ -17,6 +18,7 @@ mod turn;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::answer::Answer;
 use crate::coding::Codings;
@@ -25,6 +27,7 @@ use crate::fault::Fault;
 use crate::ledger::Api;
 use crate::seed::Seed;
 use crate::wire::Request;
+pub use bedrock::signature::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 pub(crate) use provider::{Provider, Refusal};
 
 /// The providers' memories.
@@ -37,6 +40,8 @@ pub(crate) struct Memory {
 /// One call to a provider's API.
 pub(crate) struct Call<'exchange> {
     pub(crate) request: &'exchange Request,
+    /// When all of it was there.
+    pub(crate) received: OffsetDateTime,
     pub(crate) controls: &'exchange Controls,
     /// Has part in the seed; empty where equal content gets equal answers.
     pub(crate) salt: String,
@@ -58,6 +63,7 @@ pub(crate) fn surface(method: &Method, path: &str) -> Api {
         ("GET", "/v1/realtime") => Api::Realtime,
         ("GET", path) if path.ends_with("BidiGenerateContent") => Api::GeminiLive,
         ("GET", path) if stored_id(path).is_some() => Api::ResponsesFetch,
+        ("POST", path) => bedrock::surface(path).unwrap_or(Api::Unknown),
         _ => Api::Unknown,
     }
 }
@@ -81,15 +87,16 @@ pub(crate) fn respond(call: &Call<'_>, body: &Value) -> Result<Answer, Refusal> 
 
 fn try_answer(api: Api, call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal> {
     let provider = Provider::of(call.request);
+    provider.authenticate(call.request, &body, call.received)?;
     if let Some(refusal) = call.controls.fault.and_then(refusal_of) {
         return Err(refusal);
     }
-    provider.authenticate(call.request)?;
     match api {
         Api::Chat => chat::answer(call, &call.parse(body)?),
         Api::Responses => responses::answer(call, &call.parse(body)?),
         Api::Messages => messages::answer(call, &call.parse(body)?),
         Api::CountTokens => messages::count_tokens(&call.parse(body)?),
+        Api::Converse | Api::InvokeModel | Api::BedrockCountTokens => bedrock::answer(call, body),
         Api::ResponsesFetch => responses::fetch(call, stored_id(call.request.path()).unwrap_or("")),
         Api::Models => Ok(models::answer(provider)),
         Api::ResponsesSocket | Api::Realtime | Api::GeminiLive | Api::Utility | Api::Unknown => {
@@ -145,10 +152,18 @@ impl Call<'_> {
     /// The request's JSON object, unless the call is to fail.
     fn parse(&self, body: Bytes) -> Result<Value, Refusal> {
         let body = json_body(self.request, body)?;
-        if self.controls.fault == Some(Fault::ErrorEvent) && body["stream"] != true {
-            return Err(Refusal::failed());
+        if body["stream"] != true {
+            self.fail_if_asked()?;
         }
         Ok(body)
+    }
+
+    /// A failure where a stream would break off with one.
+    fn fail_if_asked(&self) -> Result<(), Refusal> {
+        if self.controls.fault == Some(Fault::ErrorEvent) {
+            return Err(Refusal::failed());
+        }
+        Ok(())
     }
 
     /// The seed of this call's answer.

@@ -8,7 +8,7 @@
 //! | `x-emulator-framing` | `length`, `chunked`, `close` | how a plain body is framed on HTTP/1 |
 //! | `x-emulator-encoding` | codings, `auto`, `identity` | content coding of the body |
 //! | `x-emulator-fault` | a [`Fault`] name | what goes wrong |
-//! | `x-emulator-fault-times` | number | only for that many tries, by `x-stainless-retry-count` |
+//! | `x-emulator-fault-times` | number | only for that many tries, by `x-stainless-retry-count` or `amz-sdk-request` |
 //! | `x-emulator-tokens` | number | tokens of text to generate, before the request's own maximum |
 //! | `x-emulator-stamp` | `1` | a comment line `: t=<ns>` before each event, CLOCK_MONOTONIC |
 //! | `x-emulator-nonce` | text | has part in the seed: another answer to the same content |
@@ -156,7 +156,7 @@ impl Controls {
             };
         }
         if let Some(times) = number(headers, "x-emulator-fault-times")?
-            && number(headers, "x-stainless-retry-count")?.unwrap_or(0) >= times
+            && retries(headers)? >= times
         {
             controls.fault = None;
         }
@@ -180,6 +180,22 @@ impl Controls {
         }
         Ok(controls)
     }
+}
+
+/// How often the call was tried before, as its SDK says.
+fn retries(headers: &HeaderMap) -> Result<u64, ControlError> {
+    let header = "amz-sdk-request";
+    let Some(attempts) = text(headers, header) else {
+        return Ok(number(headers, "x-stainless-retry-count")?.unwrap_or(0));
+    };
+    let attempt = attempts
+        .split(';')
+        .find_map(|member| member.trim().strip_prefix("attempt="));
+    let attempt: u64 = attempt
+        .unwrap_or("1")
+        .parse()
+        .map_err(|source| ControlError::Number { header, source })?;
+    Ok(attempt.saturating_sub(1))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {

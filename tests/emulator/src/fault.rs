@@ -24,7 +24,7 @@ pub enum Fault {
     /// Status 429 with `retry-after`.
     #[serde(rename = "429")]
     RateLimited,
-    /// Status 529, Anthropic's "overloaded".
+    /// Status 529, Anthropic's "overloaded"; AWS' 503.
     #[serde(rename = "529")]
     Overloaded,
     /// Status 500 with an HTML page, as an edge in front of a provider sends.

@@ -30,6 +30,12 @@ pub enum Api {
     Messages,
     /// `POST /v1/messages/count_tokens`: counts, bills nothing.
     CountTokens,
+    /// `POST /model/{id}/converse` and `/converse-stream`
+    Converse,
+    /// `POST /model/{id}/invoke` and `/invoke-with-response-stream`
+    InvokeModel,
+    /// `POST /model/{id}/count-tokens`: counts, bills nothing.
+    BedrockCountTokens,
     /// `GET /v1/models`
     Models,
     /// `GET /v1/responses` as a WebSocket: an entry for it, and for each response
@@ -89,7 +95,8 @@ pub struct Told {
     pub authority: Option<String>,
     /// The server name of the ClientHello.
     pub server_name: Option<String>,
-    /// The response's own id (`chatcmpl-…`, `resp_…`, `msg_…`).
+    /// The response's own id (`chatcmpl-…`, `resp_…`, `msg_…`), or that of the
+    /// call, where responses have none.
     pub response_id: Option<String>,
     /// The model as told.
     pub model: Option<String>,

@@ -3,7 +3,8 @@
 //! answer says so in the header `x-weir-emulator: 1`.
 //!
 //! It has the real shapes of OpenAI's chat completions and responses and of
-//! Anthropic's messages, plain and streamed, over HTTP/1.1 and HTTP/2.
+//! Anthropic's messages, and of Bedrock's Converse and Invoke with signatures
+//! that must hold, plain and streamed, over HTTP/1.1 and HTTP/2.
 //! Tokens are counted by a real tokenizer, from what was received and sent,
 //! and a [ledger](Told) says what each client was told. What an answer
 //! contains follows from its request alone, so that a body that came through
@@ -32,7 +33,8 @@
 //! than a meter.
 //!
 //! What it does not imitate: the wording of a model, the tokens with which
-//! providers mark roles and turns, rate limits, credentials (any will do).
+//! providers mark roles and turns, rate limits, credentials (any will do, except
+//! that what AWS would have signed is signed with [its key](ACCESS_KEY_ID)).
 
 mod answer;
 mod api;
@@ -53,6 +55,7 @@ pub mod tokens;
 mod utility;
 mod wire;
 
+pub use api::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 pub use builder::{Builder, Ids, StartError};
 pub use ca::{Ca, CaError, CertificateKind, Identity};
 pub use coding::{Coding, Codings, UnknownCoding};

@@ -15,7 +15,7 @@ use weir_emulator::{
     Alpn, CertificateKind, ClientAuth, Codings, Emulator, Fault, Ids, Listener, Tls, TlsVersions,
 };
 
-/// Answers like the OpenAI and Anthropic APIs, for tests.
+/// Answers like the OpenAI, Anthropic and Bedrock APIs, for tests.
 ///
 /// A test part of weir, never in the product. Every answer carries the
 /// header `x-weir-emulator: 1`. Runs until SIGINT or SIGTERM.
@@ -104,7 +104,7 @@ Request headers that say how one answer is given:
   x-emulator-encoding: CODING        as --encoding
   x-emulator-fault: reset-mid-stream|error-event|close-early|no-usage|429|529|
                     500-html|slow-headers|early-hints|expect-refuse|none
-  x-emulator-fault-times: N          only while x-stainless-retry-count < N
+  x-emulator-fault-times: N          for the first N tries of an SDK's call
   x-emulator-tokens: N               tokens of text, before the request's maximum
   x-emulator-stamp: 1                ': t=<CLOCK_MONOTONIC ns>' before each event
   x-emulator-nonce: TEXT             another answer to the same content

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
+use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 
@@ -215,6 +216,7 @@ async fn exchange(request: Request, mut wire: Wire<'_>, emulation: &Emulation) {
             Ok(body) => {
                 let call = Call {
                     request: &request,
+                    received: OffsetDateTime::now_utc(),
                     controls: &controls,
                     salt: emulation.salt(number),
                     memory: &emulation.memory,

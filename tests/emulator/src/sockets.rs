@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::answer::Content;
 use crate::api::{self, Call};
@@ -170,6 +171,7 @@ impl Socket<'_, '_> {
         let mut entry = Entry::open(Arc::clone(&self.emulation.ledger), told);
         let call = Call {
             request: self.request,
+            received: OffsetDateTime::now_utc(),
             controls: self.controls,
             salt: self.emulation.salt(number),
             memory: &self.emulation.memory,

@@ -31,7 +31,8 @@ pub(super) fn resolve(asked: &str) -> &str {
 /// `GET /v1/models`
 pub(super) fn answer(provider: Provider) -> Answer {
     let body = match provider {
-        Provider::OpenAi => {
+        // Bedrock's runtime has no list of its own, but serves OpenAI's API, too.
+        Provider::OpenAi | Provider::Bedrock => {
             let models: Vec<_> = SNAPSHOTS
                 .iter()
                 .flat_map(|(alias, snapshot)| [alias, snapshot])

@@ -124,11 +124,7 @@ impl Prompt {
     fn add_part(&mut self, part: &Value) {
         let breakpoint = breakpoint(part);
         match part["type"].as_str() {
-            Some("image" | "image_url" | "input_image") => self.segments.push(Segment {
-                text: part.to_string(),
-                tokens: IMAGE_TOKENS,
-                breakpoint,
-            }),
+            Some("image" | "image_url" | "input_image") => self.add_image(part, breakpoint),
             Some("tool_use") => {
                 self.add_text(&part["name"], None);
                 self.add(part["input"].to_string(), breakpoint);
@@ -147,13 +143,21 @@ impl Prompt {
         }
     }
 
-    fn add_text(&mut self, text: &Value, breakpoint: Option<Ttl>) {
+    pub(super) fn add_image(&mut self, image: &Value, breakpoint: Option<Ttl>) {
+        self.segments.push(Segment {
+            text: image.to_string(),
+            tokens: IMAGE_TOKENS,
+            breakpoint,
+        });
+    }
+
+    pub(super) fn add_text(&mut self, text: &Value, breakpoint: Option<Ttl>) {
         if let Some(text) = text.as_str() {
             self.add(text.to_owned(), breakpoint);
         }
     }
 
-    fn add(&mut self, text: String, breakpoint: Option<Ttl>) {
+    pub(super) fn add(&mut self, text: String, breakpoint: Option<Ttl>) {
         self.segments.push(Segment {
             tokens: tokens::count(&text),
             text,
@@ -163,7 +167,7 @@ impl Prompt {
 }
 
 /// The elements of an array; none if it is not one.
-fn elements(value: &Value) -> &[Value] {
+pub(super) fn elements(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 

@@ -1,8 +1,10 @@
-//! The two providers: how each asks for credentials and words a refusal.
+//! The providers: how each asks for credentials and words a refusal.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
+use time::OffsetDateTime;
 
+use super::bedrock::{self, signature};
 use crate::answer::Answer;
 use crate::seed::{ALPHANUMERIC, HEX, Seed};
 use crate::wire::Request;
@@ -13,11 +15,15 @@ use crate::wire::fields::Fields;
 pub(crate) enum Provider {
     OpenAi,
     Anthropic,
+    Bedrock,
 }
 
 impl Provider {
     /// By path, then by the headers and the host that only one of them has.
     pub(crate) fn of(request: &Request) -> Self {
+        if request.path().starts_with("/model/") {
+            return Provider::Bedrock;
+        }
         let anthropic = request.path().starts_with("/v1/messages")
             || request.headers.contains_key("anthropic-version")
             || request.headers.contains_key("x-api-key")
@@ -32,12 +38,19 @@ impl Provider {
         }
     }
 
-    /// Refuses a request without credentials; any will do.
-    pub(crate) fn authenticate(self, request: &Request) -> Result<(), Refusal> {
+    /// Refuses a request without credentials. Any key will do, but a signature
+    /// must hold for what arrived by `now`.
+    pub(crate) fn authenticate(
+        self,
+        request: &Request,
+        body: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
         let bearer = has_bearer(&request.headers);
         let known = match self {
             Provider::OpenAi => bearer,
             Provider::Anthropic => bearer || request.headers.contains_key("x-api-key"),
+            Provider::Bedrock => return signature::verify(request, body, now),
         };
         if known {
             Ok(())
@@ -70,6 +83,7 @@ impl Provider {
                 .with("anthropic-ratelimit-requests-remaining", "3999")
                 .with("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:00Z")
                 .with("CF-RAY", "emulated-OSL"),
+            Provider::Bedrock => Fields::new().with("x-amzn-RequestId", bedrock::request_id(seed)),
         }
     }
 
@@ -87,10 +101,12 @@ impl Provider {
                 "error": {"type": kind.anthropic, "message": message},
                 "request_id": Seed::of_text(message).id("req_01", ALPHANUMERIC, 22),
             }),
+            // What sort of error it is stands in the head.
+            Provider::Bedrock => json!({"message": message}),
         };
         match self {
             Provider::OpenAi => format!("{body:#}\n"),
-            Provider::Anthropic => body.to_string(),
+            Provider::Anthropic | Provider::Bedrock => body.to_string(),
         }
     }
 }
@@ -109,42 +125,71 @@ struct Kind {
     openai: &'static str,
     code: Option<&'static str>,
     anthropic: &'static str,
+    aws: &'static str,
 }
+
+/// Anthropic's status for "overloaded".
+const OVERLOADED_STATUS: u16 = 529;
+
+/// What AWS writes behind the name of an exception.
+const AWS_NAMESPACE: &str = "http://internal.amazon.com/coral/com.amazon.bedrock/";
 
 const INVALID: Kind = Kind {
     openai: "invalid_request_error",
     code: None,
     anthropic: "invalid_request_error",
+    aws: "ValidationException",
 };
 const TOO_LARGE: Kind = Kind {
     openai: "invalid_request_error",
     code: Some("request_too_large"),
     anthropic: "request_too_large",
+    aws: "RequestEntityTooLargeException",
 };
 const UNAUTHENTICATED: Kind = Kind {
     openai: "invalid_request_error",
     code: Some("invalid_api_key"),
     anthropic: "authentication_error",
+    aws: "MissingAuthenticationTokenException",
 };
 const NOT_FOUND: Kind = Kind {
     openai: "invalid_request_error",
     code: None,
     anthropic: "not_found_error",
+    aws: "UnknownOperationException",
 };
 const RATE_LIMITED: Kind = Kind {
     openai: "requests",
     code: Some("rate_limit_exceeded"),
     anthropic: "rate_limit_error",
+    aws: "ThrottlingException",
 };
 const OVERLOADED: Kind = Kind {
     openai: "server_error",
     code: Some("overloaded"),
     anthropic: "overloaded_error",
+    aws: "ServiceUnavailableException",
 };
 const FAILED: Kind = Kind {
     openai: "server_error",
     code: None,
     anthropic: "api_error",
+    aws: "InternalServerException",
+};
+
+// What only AWS tells apart: a request that is not as it was signed, or that
+// nobody known signed.
+const ILL_SIGNED: Kind = Kind {
+    aws: "IncompleteSignatureException",
+    ..UNAUTHENTICATED
+};
+const MISSIGNED: Kind = Kind {
+    aws: "InvalidSignatureException",
+    ..UNAUTHENTICATED
+};
+const UNKNOWN_KEY: Kind = Kind {
+    aws: "UnrecognizedClientException",
+    ..UNAUTHENTICATED
 };
 
 /// An answer other than what was asked for.
@@ -159,7 +204,7 @@ pub(crate) struct Refusal {
 enum RefusalContent {
     /// The provider's JSON.
     Provider {
-        kind: Kind,
+        kind: &'static Kind,
         message: String,
         param: Option<&'static str>,
     },
@@ -168,7 +213,7 @@ enum RefusalContent {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
+    fn new(status: StatusCode, kind: &'static Kind, message: impl Into<String>) -> Self {
         Self {
             status,
             content: RefusalContent::Provider {
@@ -185,7 +230,7 @@ impl Refusal {
         Self {
             status: StatusCode::BAD_REQUEST,
             content: RefusalContent::Provider {
-                kind: INVALID,
+                kind: &INVALID,
                 message: message.into(),
                 param,
             },
@@ -202,7 +247,7 @@ impl Refusal {
     /// A body past the limit.
     pub(crate) fn too_large() -> Self {
         let message = "Request exceeds the maximum size";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, message)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, &TOO_LARGE, message)
     }
 
     /// No credentials.
@@ -212,27 +257,49 @@ impl Refusal {
                 "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
             }
             Provider::Anthropic => "x-api-key header is required",
+            Provider::Bedrock => return Self::unsigned("Missing Authentication Token"),
         };
-        Self::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, message)
+        Self::new(StatusCode::UNAUTHORIZED, &UNAUTHENTICATED, message)
+    }
+
+    /// Nobody signed the request.
+    pub(crate) fn unsigned(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, &UNAUTHENTICATED, message)
+    }
+
+    /// A signature lacks something.
+    pub(crate) fn ill_signed(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, &ILL_SIGNED, message)
+    }
+
+    /// A signature is not that of the request.
+    pub(crate) fn missigned(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, &MISSIGNED, message)
+    }
+
+    /// Signed with a key that does not exist.
+    pub(crate) fn unknown_key() -> Self {
+        let message = "The security token included in the request is invalid.";
+        Self::new(StatusCode::FORBIDDEN, &UNKNOWN_KEY, message)
     }
 
     /// No such path.
     pub(crate) fn not_found(request: &Request) -> Self {
         let message = format!("Invalid URL ({} {})", request.method, request.path());
-        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+        Self::new(StatusCode::NOT_FOUND, &NOT_FOUND, message)
     }
 
     /// No such stored object.
     pub(crate) fn no_such_response(id: &str) -> Self {
         let message = format!("Response with id '{id}' not found.");
-        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+        Self::new(StatusCode::NOT_FOUND, &NOT_FOUND, message)
     }
 
     /// Too many requests.
     pub(crate) fn rate_limited() -> Self {
         let mut refusal = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            RATE_LIMITED,
+            &RATE_LIMITED,
             "Rate limit reached. Please try again in 1s.",
         );
         refusal.fields = Fields::new()
@@ -244,15 +311,15 @@ impl Refusal {
 
     /// Too much to do.
     pub(crate) fn overloaded() -> Self {
-        let status = StatusCode::from_u16(529).expect("529 is a three-digit status");
-        Self::new(status, OVERLOADED, "Overloaded")
+        let status = StatusCode::from_u16(OVERLOADED_STATUS).expect("it has three digits");
+        Self::new(status, &OVERLOADED, "Overloaded")
     }
 
     /// A failure inside.
     pub(crate) fn failed() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            FAILED,
+            &FAILED,
             "The server had an error while processing your request.",
         )
     }
@@ -261,7 +328,7 @@ impl Refusal {
     pub(crate) fn expectation() -> Self {
         Self::new(
             StatusCode::EXPECTATION_FAILED,
-            INVALID,
+            &INVALID,
             "Expectation refused",
         )
     }
@@ -287,10 +354,19 @@ impl Refusal {
                 message,
                 param,
             } => {
-                let body = provider.error(&kind, &message, param);
+                let body = provider.error(kind, &message, param);
                 let mut fields = provider.fields(Seed::of_text(&body));
-                fields.extend(self.fields);
-                Answer::json(self.status, fields, body)
+                let mut status = self.status;
+                if provider == Provider::Bedrock {
+                    fields.push("x-amzn-ErrorType", format!("{}:{AWS_NAMESPACE}", kind.aws));
+                    // 529 is Anthropic's own; nor does AWS say when to try again.
+                    if status.as_u16() == OVERLOADED_STATUS {
+                        status = StatusCode::SERVICE_UNAVAILABLE;
+                    }
+                } else {
+                    fields.extend(self.fields);
+                }
+                Answer::json(status, fields, body)
             }
             RefusalContent::Html(page) => {
                 Answer::plain(self.status, self.fields, "text/html", page)

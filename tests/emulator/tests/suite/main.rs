@@ -3,6 +3,7 @@
 //! The clients are hyper, h2, rustls and bare sockets: none of the
 //! emulator's own code reads what it wrote.
 
+mod bedrock;
 mod client;
 mod coding;
 mod content;
