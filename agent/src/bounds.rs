@@ -30,11 +30,13 @@ pub enum Bound {
     CountedResponses,
     /// A call of a tool, or the answer to one, was not waited for any longer.
     UnansweredCalls,
+    /// A client was forgotten that may refuse weir's certificates.
+    Refusers,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
@@ -45,6 +47,7 @@ impl Bound {
         Self::Capture,
         Self::CountedResponses,
         Self::UnansweredCalls,
+        Self::Refusers,
     ];
 
     /// The name used as a label.
@@ -61,6 +64,7 @@ impl Bound {
             Self::Capture => "capture",
             Self::CountedResponses => "counted_responses",
             Self::UnansweredCalls => "unanswered_calls",
+            Self::Refusers => "refusers",
         }
     }
 

@@ -22,13 +22,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use capture::{CaptureConfig, Ports, PortsError};
-pub use models::{ModelHost, ModelsConfig, StreamUsage};
+pub use models::{HostPattern, ModelHost, ModelsConfig, StreamUsage};
 pub use prices::PricesConfig;
 pub use telemetry::{
     BodyBytesMax, CaptureDestination, CaptureRule, Destination, OtlpConfig, OtlpProtocol,
     PayloadConfig, Semconv, Share, TelemetryConfig,
 };
-pub use tls::{TlsConfig, UpstreamRoot, UpstreamRoots};
+pub use tls::{OnRefusal, PassFor, TlsConfig, UpstreamRoot, UpstreamRoots};
 
 /// Upper bound of a configuration file, in bytes: far above any real one, and
 /// small enough that pointing `--config` at the wrong file costs nothing.
@@ -40,7 +40,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Config {
     /// What the kernel hands to the proxy.
     pub capture: CaptureConfig,
-    /// Whom the proxy trusts upstream.
+    /// Whom the proxy trusts upstream, and what if it is not trusted itself.
     pub tls: TlsConfig,
     /// Which hosts are model providers, and what is asked of them.
     pub models: ModelsConfig,

@@ -15,11 +15,16 @@ mod h2;
 mod io;
 mod processes;
 mod refusal;
+mod refusers;
 mod splice;
 #[cfg(test)]
 mod testing;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,10 +33,12 @@ use tokio::{
 };
 
 use self::io::Connection as _;
+use self::refusers::{Client, Learnt, Refusal as CertificateRefusal, Verdict};
 pub use self::{
     canary::{Canary, CanaryError},
     dial::Forbidden,
     processes::{ProcessQuery, Processes},
+    refusers::Refusers,
 };
 use crate::{
     export::prometheus::Metrics,
@@ -80,6 +87,9 @@ pub struct Proxy {
     pub canary: Option<Arc<Canary>>,
     /// Names of processes.
     pub processes: Processes,
+    /// Who does not accept our certificates and is let through; `None` if nobody
+    /// is.
+    pub refusers: Option<Mutex<Refusers>>,
     /// Whether usage is asked for in streams that would carry none.
     pub stream_usage: bool,
 }
@@ -115,6 +125,20 @@ impl Proxy {
         if tokio::time::timeout(DRAIN_WAIT, ended).await.is_err() {
             connections.shutdown().await;
         }
+    }
+
+    /// Whether a connection of `client` is to be let through, because it would
+    /// refuse our certificate.
+    fn lets_through(&self, client: &Client) -> bool {
+        !self.catalogue.must_inspect(&client.host)
+            && self
+                .refusers()
+                .is_some_and(|mut known| known.verdict(client, Instant::now()) == Verdict::Pass)
+    }
+
+    fn refusers(&self) -> Option<MutexGuard<'_, Refusers>> {
+        let refusers = self.refusers.as_ref()?;
+        Some(refusers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn admit(
@@ -159,6 +183,8 @@ pub(crate) struct Intercepted {
     provider: Provider,
     origin: SocketAddr,
     process: Process,
+    /// Who was shown our certificate; `None` without TLS.
+    client: Option<Client>,
 }
 
 impl Intercepted {
@@ -181,23 +207,68 @@ impl Intercepted {
         self.proxy.stream_usage && is_asked_of(&self.provider)
     }
 
+    /// The application has sent something over our TLS.
+    fn accepted_by_client(&self) {
+        if let Some(client) = &self.client
+            && let Some(mut known) = self.proxy.refusers()
+        {
+            known.accepted(client);
+        }
+    }
+
     /// The application does not accept our certificate: recorded, because it
     /// means that calls fail that would not fail without weir.
     fn refused_by_client(&self, error: &std::io::Error) {
-        let reason = Reason::ClientRefusedCertificate;
         tracing::warn!(
             host = %self.host, exe = ?self.process.exe, %error,
             "an application does not trust weir's certificate authority"
         );
+        self.learn(CertificateRefusal::Alert);
+        self.without_request(Outcome::Refused {
+            reason: Reason::ClientRefusedCertificate,
+            error: error.to_string(),
+        });
+    }
+
+    /// The application ended the connection after the handshake, and has sent
+    /// nothing over it.
+    fn closed_by_client(&self) {
+        let Some(client) = &self.client else { return };
+        if self
+            .proxy
+            .refusers()
+            .is_some_and(|known| known.accepts(client))
+        {
+            // It made a connection ahead and did not need it.
+            return;
+        }
+        self.learn(CertificateRefusal::Silence);
+        self.without_request(Outcome::Refused {
+            reason: Reason::ClosedAfterHandshake,
+            error: "the client ended the connection without a request".into(),
+        });
+    }
+
+    fn learn(&self, how: CertificateRefusal) {
+        let Some(client) = &self.client else { return };
+        let Some(mut known) = self.proxy.refusers() else {
+            return;
+        };
+        if let Learnt::PassFor(time) = known.refused(client, how, Instant::now()) {
+            tracing::warn!(
+                host = %client.host, exe = ?client.exe, minutes = time.as_secs() / 60,
+                "an application is let through uninspected, because it goes on refusing weir's \
+                 certificates"
+            );
+        }
+    }
+
+    /// Records a connection that ended before its first request.
+    fn without_request(&self, outcome: Outcome) {
         let opening = Opening {
             target: None,
             ..self.opening(Protocol::Tls, Api::Other.into(), Headers::default())
         };
-        Exchange::open(opening, std::time::SystemTime::now(), &self.proxy.meter).finish(
-            Outcome::Refused {
-                reason,
-                error: error.to_string(),
-            },
-        );
+        Exchange::open(opening, std::time::SystemTime::now(), &self.proxy.meter).finish(outcome);
     }
 }

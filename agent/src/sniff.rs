@@ -13,8 +13,10 @@
 )]
 
 mod client_hello;
+mod tls_stack;
 
 pub use client_hello::{ClientHello, HELLO_LEN_MAX};
+pub use tls_stack::TlsStack;
 
 /// The client connection preface of RFC 9113 §3.4.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

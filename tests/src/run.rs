@@ -28,7 +28,9 @@ pub const ADMIN: &str = "127.0.0.1:15020";
 #[derive(Debug)]
 pub struct Weir<'world> {
     world: &'world World,
-    /// Configuration besides the roots.
+    /// Lines below `tls` besides the roots.
+    tls: String,
+    /// Configuration besides `tls`.
     yaml: String,
     options: Vec<String>,
     variables: Vec<(String, String)>,
@@ -38,10 +40,18 @@ impl<'world> Weir<'world> {
     pub(crate) fn new(world: &'world World) -> Self {
         Self {
             world,
+            tls: String::new(),
             yaml: String::new(),
             options: Vec::new(),
             variables: Vec::new(),
         }
+    }
+
+    /// Adds a key below `tls` of `weir.yaml`.
+    #[must_use]
+    pub fn tls(mut self, key: &str, value: &str) -> Self {
+        self.tls.push_str(&format!("  {key}: {value}\n"));
+        self
     }
 
     /// Adds lines to `weir.yaml`; `tls` is already there.
@@ -75,7 +85,8 @@ impl<'world> Weir<'world> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let file = |name: &str| self.world.directory().join(format!("{name}-{number}"));
         let (config, report) = (file("weir.yaml"), file("report"));
-        let yaml = format!("tls:\n  upstream_roots: [ca.pem]\n{}", self.yaml);
+        let (tls, yaml) = (&self.tls, &self.yaml);
+        let yaml = format!("tls:\n  upstream_roots: [ca.pem]\n{tls}{yaml}");
         fs::write(&config, yaml).context("cannot write the configuration")?;
 
         let config = format!("--config={}", config.display());

@@ -19,7 +19,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -44,12 +44,12 @@ use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
     cli::{AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs, one_line},
-    config::{Config, StreamUsage},
+    config::{Config, OnRefusal, StreamUsage},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
     llm::catalogue::Catalogue,
     meter::{exchange::Meter, prices::PriceTable},
-    proxy::{Canary, Forbidden, Processes, Proxy},
+    proxy::{Canary, Forbidden, Processes, Proxy, Refusers},
     sys::{
         claim::{self, Token},
         privileges::drop_to,
@@ -247,7 +247,9 @@ impl Prepared {
             &mut warnings,
         )?;
         let upstream = Upstream::new(store)?;
-        let catalogue = Catalogue::builtin().extended(&config.models.rules())?;
+        let catalogue = Catalogue::builtin()
+            .extended(&config.models.rules())?
+            .requiring(&config.models.required())?;
         let prices = super::prices::in_force(config.prices.file.as_deref())?;
         let permitted = catalogue.dns_suffixes();
         let authority = Arc::new(Authority::new(permitted.as_deref(), SystemTime::now())?);
@@ -315,6 +317,8 @@ impl Serving {
             forbidden: Forbidden { own },
             canary: Some(Arc::clone(&canary)),
             processes,
+            refusers: (prepared.config.tls.on_refusal == OnRefusal::Pass)
+                .then(|| Mutex::new(Refusers::new(prepared.config.tls.pass_for.get()))),
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
         });
         if let Some(counts) = kernel() {

@@ -11,6 +11,9 @@ pub struct ModelsConfig {
     /// Hosts that are intercepted besides those of the built-in catalogue, and
     /// before them.
     pub hosts: Vec<ModelHost>,
+    /// Model providers of which no connection passes uninspected: what cannot be
+    /// inspected is refused.
+    pub must_inspect: Vec<HostPattern>,
     /// What to do about a stream that would carry no usage.
     pub stream_usage: StreamUsage,
 }
@@ -20,6 +23,13 @@ impl ModelsConfig {
     #[must_use]
     pub fn rules(&self) -> Vec<HostRule> {
         self.hosts.iter().map(|host| host.0.clone()).collect()
+    }
+
+    /// The patterns of `must_inspect`. The catalogue has accepted each.
+    #[must_use]
+    pub fn required(&self) -> Vec<String> {
+        let patterns = self.must_inspect.iter();
+        patterns.map(|pattern| pattern.0.clone()).collect()
     }
 }
 
@@ -60,5 +70,20 @@ impl TryFrom<Written> for ModelHost {
         };
         Catalogue::builtin().extended(std::slice::from_ref(&rule))?;
         Ok(Self(rule))
+    }
+}
+
+/// A pattern of host names, as in [`HostRule::host`], that the catalogue has
+/// accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostPattern(String);
+
+impl TryFrom<String> for HostPattern {
+    type Error = CatalogueError;
+
+    fn try_from(written: String) -> Result<Self, CatalogueError> {
+        Catalogue::builtin().requiring(std::slice::from_ref(&written))?;
+        Ok(Self(written))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{
-    CaptureDestination, Config, ConfigError, Destination, OtlpProtocol, Ports, Semconv,
+    CaptureDestination, Config, ConfigError, Destination, OnRefusal, OtlpProtocol, Ports, Semconv,
     StreamUsage, UpstreamRoot,
 };
 use crate::llm::catalogue::HostRule;
@@ -35,8 +36,9 @@ fn nothing_written_means_the_defaults() {
 fn every_key_is_read() {
     let config = Config::parse(
         "capture:\n  ports: [8443, 443]\n  quic: allow\n  on_proxy_down: open\n\
-         tls:\n  upstream_roots: [system, extra.pem]\n\
+         tls:\n  upstream_roots: [system, extra.pem]\n  on_refusal: fail\n  pass_for: 90m\n\
          models:\n  hosts:\n    - {host: '*.Example.com', provider: openai}\n  stream_usage: leave\n\
+         \x20 must_inspect: [api.openai.com]\n\
          prices:\n  file: prices.json\n\
          telemetry:\n  exchange_log: stderr\n  semconv: draft\n\
          \x20 otlp: {endpoint: 'http://c:4317', protocol: grpc, certificate: c.pem}\n\
@@ -51,6 +53,9 @@ fn every_key_is_read() {
         config.tls.upstream_roots.as_slice(),
         [UpstreamRoot::System, UpstreamRoot::File("extra.pem".into())]
     );
+    assert_eq!(config.tls.on_refusal, OnRefusal::Fail);
+    assert_eq!(config.tls.pass_for.get(), Duration::from_secs(90 * 60));
+    assert_eq!(config.models.required(), ["api.openai.com"]);
     assert_eq!(
         config.models.rules(),
         [HostRule {
@@ -134,6 +139,19 @@ fn what_is_not_understood_is_named_with_its_place() {
         (
             "telemetry:\n  capture:\n    rules: [{host: x}]\n",
             "3:14: telemetry.capture.rules[0]: the key sample is missing",
+        ),
+        (
+            "tls:\n  pass_for: soon\n",
+            "2:13: tls.pass_for: not a duration, expected one such as 1h or 30m",
+        ),
+        (
+            "tls:\n  pass_for: 30s\n",
+            "2:13: tls.pass_for: expected between 1m and 24h",
+        ),
+        (
+            "models:\n  must_inspect: [a b]\n",
+            "2:18: models.must_inspect[0]: \"a b\" is not a host name or pattern: write letters, \
+             digits, hyphens, dots and `*`, without scheme, port or path",
         ),
         (
             "tls:\n  upstream_roots: []\n",

@@ -7,6 +7,7 @@
 mod builtin;
 mod glob;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -122,6 +123,8 @@ pub enum CatalogueError {
 pub struct Catalogue {
     /// The first match wins; rules of the operator come before those built in.
     rules: Vec<(Glob, Provider)>,
+    /// Hosts of which no connection passes uninspected.
+    required: Vec<Glob>,
 }
 
 impl Catalogue {
@@ -132,7 +135,10 @@ impl Catalogue {
             .iter()
             .filter_map(|(host, provider)| Some((Glob::from_str(host).ok()?, provider.clone())))
             .collect();
-        Self { rules }
+        Self {
+            rules,
+            required: Vec::new(),
+        }
     }
 
     /// The same catalogue with rules put before its own, in the order given.
@@ -150,27 +156,40 @@ impl Catalogue {
             all.push((rule.host.parse()?, Provider::named(&rule.provider)));
         }
         all.extend(self.rules);
-        Ok(Self { rules: all })
+        Ok(Self { rules: all, ..self })
+    }
+
+    /// The same catalogue in which hosts that a pattern matches must be inspected;
+    /// patterns are those of [`HostRule::host`].
+    ///
+    /// # Errors
+    /// Names the first pattern that is malformed.
+    pub fn requiring(self, patterns: &[String]) -> Result<Self, CatalogueError> {
+        let required: Result<_, _> = patterns.iter().map(|pattern| pattern.parse()).collect();
+        Ok(Self {
+            required: required?,
+            ..self
+        })
+    }
+
+    /// Whether `host` is a provider of which no connection may pass uninspected.
+    #[must_use]
+    pub fn must_inspect(&self, host: &str) -> bool {
+        let host = normal(host);
+        self.required.iter().any(|glob| glob.matches(&host)) && self.provider(&host).is_some()
     }
 
     /// Who bills for `host`, a name without port. Case and one trailing dot do
     /// not matter.
     #[must_use]
     pub fn provider(&self, host: &str) -> Option<&Provider> {
-        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = normal(host);
         if host.is_empty() {
             return None;
         }
-        let lower;
-        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            lower = host.to_ascii_lowercase();
-            &lower
-        } else {
-            host
-        };
         self.rules
             .iter()
-            .find(|(glob, _)| glob.matches(host))
+            .find(|(glob, _)| glob.matches(&host))
             .map(|(_, provider)| provider)
     }
 
@@ -202,6 +221,16 @@ impl Catalogue {
         }
         kept.sort();
         Some(kept)
+    }
+}
+
+/// A host name as patterns expect it: in lower case and without a trailing dot.
+fn normal(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
     }
 }
 

@@ -86,6 +86,9 @@ reasons! {
     UpstreamWantsClientCert => "upstream_wants_client_cert",
     /// The client did not accept weir's certificate.
     ClientRefusedCertificate => "client_refused_certificate",
+    /// The client ended the connection after the handshake without a request: it
+    /// may not have accepted weir's certificate, or not have needed the connection.
+    ClosedAfterHandshake => "closed_after_handshake",
     /// Upstream's certificate did not verify.
     UpstreamCertificate => "upstream_certificate",
     /// Upstream could not be reached, or broke off before it answered.

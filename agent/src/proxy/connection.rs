@@ -2,7 +2,7 @@
 //! bytes, decision, both handshakes.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     os::fd::AsFd,
     sync::Arc,
@@ -24,6 +24,7 @@ use super::{
     dial::{DialError, dial, tune},
     h1, h2,
     io::{Connection, Prefixed},
+    refusers::Client,
     splice::splice,
 };
 use crate::{
@@ -33,7 +34,7 @@ use crate::{
         reason::{Decision, Reason},
         record::{Process, Protocol},
     },
-    sniff::sniff,
+    sniff::{TlsStack, sniff},
     sys::origin,
     tls::{
         alert::Alert,
@@ -57,6 +58,8 @@ struct Accepted {
     tcp: TcpStream,
     origin: SocketAddr,
     process: Process,
+    /// cgroup v2 id of the task that connected.
+    cgroup: u64,
     /// What was read of the client's first flight.
     first: BytesMut,
     /// The destination, once it had to be dialled early.
@@ -101,6 +104,7 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
             pid: Some(flow.pid),
             exe: None,
         },
+        cgroup: flow.cgroup,
         first: BytesMut::new(),
         upstream: None,
     };
@@ -206,8 +210,15 @@ impl Accepted {
                 host,
                 provider,
                 alpn,
+                stack,
             } => {
-                Box::pin(self.intercept_tls(host.into(), provider, alpn)).await;
+                let client = self.client(host.into(), stack);
+                if self.proxy.lets_through(&client) {
+                    let reason = Reason::ClientRefusedCertificate;
+                    self.splice(Some(client.host), reason, Protocol::Tls).await;
+                } else {
+                    Box::pin(self.intercept_tls(client, provider, alpn)).await;
+                }
             }
             Plan::Cleartext { host } => {
                 let provider = host
@@ -238,6 +249,14 @@ impl Accepted {
     }
 
     async fn splice(mut self, host: Option<Arc<str>>, reason: Reason, protocol: Protocol) {
+        if let Some(host) = host.clone()
+            && self.proxy.catalogue.must_inspect(&host)
+        {
+            let error = format!("{host} is in models.must_inspect and cannot be inspected");
+            let provider = self.proxy.catalogue.provider(&host).cloned();
+            self.refuse(Some(host), provider, protocol, reason, &error);
+            return;
+        }
         let upstream = match self.upstream.take() {
             Some(upstream) => upstream,
             None => match dial(self.origin, &self.proxy.forbidden).await {
@@ -271,13 +290,14 @@ impl Accepted {
         self.proxy
             .metrics
             .connection(Decision::Intercept, Reason::CatalogueHost);
-        let (call, client) = self.intercepted(host, provider);
+        let (call, client) = self.intercepted(host, provider, None);
         h1::relay(client, upstream, call).await;
     }
 
     /// Upstream first: what it is decides what the client is told.
-    async fn intercept_tls(mut self, host: Arc<str>, provider: Provider, alpn: Vec<Vec<u8>>) {
+    async fn intercept_tls(mut self, client: Client, provider: Provider, alpn: Vec<Vec<u8>>) {
         let protocol = Protocol::Tls;
+        let host = Arc::clone(&client.host);
         let Ok(name) = ServerName::try_from(host.to_string()) else {
             // A name that no certificate can carry, such as one with an underscore.
             self.splice(Some(host), Reason::ClientHelloInvalid, protocol)
@@ -317,7 +337,7 @@ impl Accepted {
             .metrics
             .connection(Decision::Intercept, Reason::CatalogueHost);
         let config = self.proxy.downstream.answering(picked.as_deref());
-        let (call, client) = self.intercepted(host, provider);
+        let (call, client) = self.intercepted(host, provider, Some(client));
         let accept = TlsAcceptor::from(config).accept(client);
         let client = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
             Ok(Ok(client)) => client,
@@ -370,7 +390,7 @@ impl Accepted {
         provider: Option<Provider>,
         protocol: Protocol,
         reason: Reason,
-        error: &DialError,
+        error: &dyn fmt::Display,
     ) {
         self.proxy.metrics.connection(Decision::Refuse, reason);
         let opening = self.opening(host, provider, Decision::Refuse, reason, protocol);
@@ -402,13 +422,28 @@ impl Accepted {
         }
     }
 
-    fn intercepted(self, host: Arc<str>, provider: Provider) -> (Intercepted, Prefixed) {
+    fn client(&self, host: Arc<str>, stack: TlsStack) -> Client {
+        Client {
+            cgroup: self.cgroup,
+            exe: self.process.exe.clone(),
+            stack,
+            host,
+        }
+    }
+
+    fn intercepted(
+        self,
+        host: Arc<str>,
+        provider: Provider,
+        client: Option<Client>,
+    ) -> (Intercepted, Prefixed) {
         let call = Intercepted {
             proxy: self.proxy,
             host,
             provider,
             origin: self.origin,
             process: self.process,
+            client,
         };
         (call, Prefixed::new(self.first, self.tcp))
     }

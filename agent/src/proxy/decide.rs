@@ -3,7 +3,7 @@
 use crate::{
     llm::catalogue::{Catalogue, Provider},
     meter::{reason::Reason, record::Protocol},
-    sniff::{ClientHello, Sniffed},
+    sniff::{ClientHello, Sniffed, TlsStack},
 };
 
 /// ALPN names of the HTTP versions that weir relays.
@@ -19,6 +19,7 @@ pub(super) enum Plan {
         host: String,
         provider: Provider,
         alpn: Vec<Vec<u8>>,
+        stack: TlsStack,
     },
     /// HTTP/1 without TLS; the host is in its head.
     ReadHead,
@@ -82,6 +83,7 @@ fn tls(hello: ClientHello, catalogue: &Catalogue) -> Plan {
         provider: provider.clone(),
         host,
         alpn: hello.alpn,
+        stack: hello.stack,
     }
 }
 
@@ -99,6 +101,7 @@ mod tests {
             server_name: name.map(str::to_owned),
             alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
             encrypted,
+            stack: TlsStack::of(&[], &mut [], &[]),
         })
     }
 

@@ -236,11 +236,19 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             tokio::select! {
                 biased;
                 read = self.client.fill() => match read {
-                    Ok(0) => return Err(Ending::Close),
+                    Ok(0) => {
+                        if self.requests == 0 && idle {
+                            call.closed_by_client();
+                        }
+                        return Err(Ending::Close);
+                    }
+                    Ok(_) if self.requests == 0 && idle => call.accepted_by_client(),
                     Ok(_) => {}
                     Err(error) => {
                         if self.requests == 0 && refused_certificate(&error) {
                             call.refused_by_client(&error);
+                        } else if self.requests == 0 && idle {
+                            call.closed_by_client();
                         }
                         return Err(Ending::Drop);
                     }

@@ -92,21 +92,19 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
             return;
         }
     };
+    // Its preface has come.
+    call.accepted_by_client();
     let call = Arc::new(call);
     let mut streams = JoinSet::new();
-    let mut seen_streams = false;
     loop {
         tokio::select! {
             accepted = client.accept() => match accepted {
                 None => break,
                 Some(Err(error)) => {
-                    if !seen_streams {
-                        refused(&error, &call);
-                    }
+                    tracing::debug!(%error, "the application ended an HTTP/2 connection");
                     break;
                 }
                 Some(Ok((request, respond))) => {
-                    seen_streams = true;
                     let send_request = send_request.clone();
                     streams.spawn(exchange(request, respond, send_request, Arc::clone(&call)));
                 }
@@ -134,11 +132,12 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
     let _ = tokio::time::timeout(DRAIN_WAIT, drain).await;
 }
 
+/// The client's first frames did not come.
 fn refused(error: &h2::Error, call: &Intercepted) {
-    if let Some(io) = error.get_io()
-        && refused_certificate(io)
-    {
-        call.refused_by_client(io);
+    match error.get_io() {
+        Some(io) if refused_certificate(io) => call.refused_by_client(io),
+        Some(_) => call.closed_by_client(),
+        None => {}
     }
 }
 

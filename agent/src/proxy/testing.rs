@@ -68,6 +68,7 @@ impl Relayed {
                 pid: Some(1),
                 exe: None,
             },
+            client: None,
         };
         let relay = match version {
             Version::Http1 => tokio::spawn(h1::relay(near, far, call)),
@@ -139,6 +140,7 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         forbidden: Forbidden::default(),
         canary: None,
         processes: Processes::unknown(),
+        refusers: None,
         stream_usage: true,
     }
 }

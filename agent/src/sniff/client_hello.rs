@@ -1,7 +1,7 @@
-//! The ClientHello of RFC 8446 §4.1.2: server name, ALPN, and whether the real
-//! name is encrypted.
+//! The ClientHello of RFC 8446 §4.1.2: server name, ALPN, whether the real name
+//! is encrypted, and of what stack it is.
 
-use super::{Sniffed, TLS_HANDSHAKE};
+use super::{Sniffed, TLS_HANDSHAKE, tls_stack::TlsStack};
 
 /// Longest handshake message read. Post-quantum key shares make hellos of 2 KiB
 /// ordinary and certificate compression lists do not go far beyond; 64 KiB is
@@ -11,10 +11,10 @@ pub const HELLO_LEN_MAX: usize = 64 * 1024;
 /// Largest TLS record, RFC 8446 §5.1, with the 2048 bytes some stacks exceed it by.
 const RECORD_LEN_MAX: usize = 16_384 + 2048;
 const CLIENT_HELLO: u8 = 1;
-const EXTENSION_SERVER_NAME: u16 = 0;
+pub(super) const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
 /// encrypted_client_hello, RFC 9849.
-const EXTENSION_ECH: u16 = 0xfe0d;
+pub(super) const EXTENSION_ECH: u16 = 0xfe0d;
 const NAME_TYPE_HOST: u8 = 0;
 
 /// What weir reads from a ClientHello.
@@ -27,6 +27,8 @@ pub struct ClientHello {
     /// The hello carries an encrypted inner one, so `server_name` is a public
     /// front (or GREASE, which looks the same).
     pub encrypted: bool,
+    /// What it is characteristic of.
+    pub stack: TlsStack,
 }
 
 /// Finds the ClientHello, reassembled over TLS records.
@@ -97,21 +99,24 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
     let mut hello = Reader(body);
     let _version_and_random = hello.take(2 + 32)?;
     let _session_id = hello.vector(1)?;
-    let _cipher_suites = hello.vector(2)?;
+    let cipher_suites = hello.vector(2)?;
     let _compression = hello.vector(1)?;
     let mut found = ClientHello {
         server_name: None,
         alpn: Vec::new(),
         encrypted: false,
+        stack: TlsStack::of(cipher_suites, &mut [], &[]),
     };
     if hello.0.is_empty() {
         // TLS 1.2 and older may have no extensions.
         return Some(found);
     }
+    let mut kinds = Vec::new();
     let mut extensions = Reader(hello.vector(2)?);
     while !extensions.0.is_empty() {
         let kind = u16::try_from(extensions.number(2)?).ok()?;
         let mut body = Reader(extensions.vector(2)?);
+        kinds.push(kind);
         match kind {
             EXTENSION_SERVER_NAME => found.server_name = server_name(&mut body)?,
             EXTENSION_ALPN => found.alpn = protocols(&mut body)?,
@@ -119,6 +124,7 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
             _ => {}
         }
     }
+    found.stack = TlsStack::of(cipher_suites, &mut kinds, &found.alpn);
     Some(found)
 }
 
@@ -243,6 +249,11 @@ mod tests {
             server_name: Some("api.openai.com".into()),
             alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             encrypted: false,
+            stack: TlsStack::of(
+                &[0x13, 1, 0x13, 2],
+                &mut [51, EXTENSION_ALPN],
+                &[b"h2".to_vec(), b"http/1.1".to_vec()],
+            ),
         })
     }
 
@@ -291,6 +302,7 @@ mod tests {
             server_name: None,
             alpn: vec![],
             encrypted: false,
+            stack: TlsStack::of(&[0, 47], &mut [], &[]),
         });
         assert_eq!(sniff(&records(&message, 16_384)), plain);
         let Sniffed::Tls(hello) = sniff(&records(

@@ -14,6 +14,7 @@ mod ports;
 mod privacy;
 mod processes;
 mod proxy_down;
+mod refusers;
 mod sockets;
 mod splice;
 mod straight;

@@ -126,3 +126,20 @@ fn a_rule_without_a_literal_suffix_has_no_constraint() {
         .dns_suffixes();
     assert!(suffixes.is_some_and(|all| !all.contains(&"192.0.2.1".to_owned())));
 }
+
+#[test]
+fn only_providers_can_be_required() {
+    let patterns = ["*.openai.com".to_owned(), "example.org".to_owned()];
+    let catalogue = Catalogue::builtin().requiring(&patterns);
+    let catalogue = catalogue.expect("both are patterns");
+    for (host, required) in [
+        ("api.openai.com", true),
+        ("API.OpenAI.com.", true),
+        ("api.anthropic.com", false),
+        ("www.openai.com", false),
+        ("example.org", false),
+        ("", false),
+    ] {
+        assert_eq!(catalogue.must_inspect(host), required, "{host}");
+    }
+}
