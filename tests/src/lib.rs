@@ -10,6 +10,7 @@
 //! - [`world`] is where a test happens: an application's network namespace, a
 //!   provider's, and the provider emulator in it. It stands on [`namespace`] and
 //!   [`provider`]; [`server`] is for what the emulator does not speak.
+//!   Names can lead to it for every program, and [`clients`] are SDKs as they are released.
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
 //!   and direct, so that both can be compared. [`raw`] says bytes that curl would not.
@@ -28,6 +29,7 @@ pub mod collector;
 pub mod curl;
 pub mod exec;
 pub mod metrics;
+mod names;
 pub mod namespace;
 pub mod output;
 pub mod pod;

@@ -6,18 +6,25 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::names::Names;
+
 /// An open network namespace.
 #[derive(Debug)]
-pub struct Namespace(File);
+pub struct Namespace {
+    network: File,
+    /// Of whoever is inside, if not those of the machine.
+    names: Option<Names>,
+}
 
 impl Namespace {
     /// Makes one, in which not even loopback is up.
@@ -34,7 +41,24 @@ impl Namespace {
             });
             made.join().unwrap_or_else(|panic| resume_unwind(panic))
         })?;
-        Ok(Self(made))
+        Ok(Self {
+            network: made,
+            names: None,
+        })
+    }
+
+    /// Has `names` lead to `address` for whatever enters from now on, and no other
+    /// name anywhere. `files` is a directory that has to last as long.
+    ///
+    /// # Errors
+    /// Not without `CAP_SYS_ADMIN`.
+    pub fn resolve(&mut self, names: &[&str], address: IpAddr, files: &Path) -> Result<()> {
+        let made = thread::scope(|scope| {
+            let made = scope.spawn(|| Names::new(names, address, files));
+            made.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
+        self.names = Some(made);
+        Ok(())
     }
 
     /// Calls `body` on a thread inside; threads and processes that it starts
@@ -45,7 +69,11 @@ impl Namespace {
     pub fn inside<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                setns(&self.0, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
+                setns(&self.network, CloneFlags::CLONE_NEWNET)
+                    .context("cannot enter the namespace")?;
+                if let Some(names) = &self.names {
+                    names.enter()?;
+                }
                 Ok(body())
             });
             inside.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -90,6 +118,11 @@ impl Namespace {
     /// A path by which other programs can enter, while this one lives.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()).into()
+        format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            self.network.as_raw_fd()
+        )
+        .into()
     }
 }

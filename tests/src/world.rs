@@ -10,13 +10,17 @@
 //!
 //! All of it goes with the value, also when a test panics.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+use weir::tls::bundle;
 use weir_emulator::{Builder, Emulator, Listener};
 
 use crate::namespace::Namespace;
@@ -116,6 +120,46 @@ impl World {
             emulator,
             directory,
         })
+    }
+
+    /// A world where `names` are the emulator's, and lead the application to it.
+    ///
+    /// # Errors
+    /// Not without root; or the emulator does not start.
+    pub fn naming(names: &[&str], emulator: Builder) -> Result<Self> {
+        let mut world = Self::with(emulator.names(names.iter().copied()))?;
+        let files = world.directory.path();
+        world.application.resolve(names, PROVIDER, files)?;
+        Ok(world)
+    }
+
+    /// Runs a command in the application's namespace, without weir: it trusts the
+    /// emulator by the variables that weir would set. Returns what it printed.
+    ///
+    /// # Errors
+    /// It failed; with what it said.
+    pub fn run_direct<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<String> {
+        let trust = self.directory.path().join("trust");
+        fs::create_dir_all(&trust)?;
+        for file in [bundle::BUNDLE_FILE, bundle::EXTRA_FILE] {
+            fs::write(trust.join(file), self.emulator.ca_pem())?;
+        }
+        let [program, arguments @ ..] = command else {
+            bail!("a command has a program");
+        };
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .envs(bundle::environment(&BTreeMap::new(), &trust))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = self.application.spawn(&mut command)?.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "{command:?} failed without weir: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).context("the command does not print text")
     }
 
     /// `weir exec` in the application's namespace, trusting the emulator.

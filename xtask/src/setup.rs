@@ -116,13 +116,13 @@ const PYTHON_WITH_VENV: Tool = Tool {
 };
 const NODE: Tool = Tool {
     name: "node",
-    why: "the providers' Node SDK",
+    why: "the providers' Node SDKs",
     packages: &["nodejs"],
     works: || on_path("node").is_some(),
 };
 const NPM: Tool = Tool {
     name: "npm",
-    why: "fetches the Node SDK",
+    why: "fetches the Node SDKs",
     packages: &["npm"],
     works: || on_path("npm").is_some(),
 };
@@ -179,6 +179,8 @@ impl Purpose {
             NAMESPACES,
             CURL,
             PYTHON_WITH_VENV,
+            NODE,
+            NPM,
             BPFTOOL,
             PROMTOOL,
         ];

@@ -1,11 +1,9 @@
 //! Calls that WebSockets carry are metered as those over HTTP are, one by one,
 //! with the clients that applications use.
 
-use std::io::Read;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use weir::llm::usage::Provenance;
 use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::{OutcomeKind, Protocol, Record};
@@ -18,7 +16,7 @@ const SCRIPT: &str = "sockets.py";
 fn world() -> Result<World> {
     let names = ["api.openai.com", "generativelanguage.googleapis.com"];
     let listener = Listener::https(SocketAddr::new(PROVIDER, 443));
-    World::with(Emulator::builder().names(names).listener(listener))
+    World::naming(&names, Emulator::builder().listener(listener))
 }
 
 /// How a connection ends.
@@ -32,26 +30,14 @@ enum End {
 /// Runs a case through weir and directly, and compares what was heard. Returns
 /// the records of its calls with what was told, in order, and the connection's.
 fn check(case: &str, calls: usize, end: End) -> Result<(Vec<(Record, Told)>, Record)> {
-    let clients = Clients::installed()?;
+    let clients = Clients::python("sockets")?;
     let world = world()?;
-    let command = clients.command(SCRIPT, &[&PROVIDER.to_string(), case]);
+    let command = clients.command(SCRIPT, &[case]);
     let ended = world.weir().run(&command)?.succeeded()?;
     ended.all_are(calls + 1, Decision::Intercept, Reason::CatalogueHost)?;
     let told = world.emulator.wait_ledger(|told| told.len() == calls + 1)?;
 
-    let mut direct = Command::new(&command[0]);
-    direct
-        .args(&command[1..])
-        .env("SSL_CERT_FILE", world.ca())
-        .stdout(Stdio::piped());
-    let mut direct = world.application.spawn(&mut direct)?;
-    let mut heard = String::new();
-    direct
-        .stdout
-        .take()
-        .context("a pipe was asked for")?
-        .read_to_string(&mut heard)?;
-    ensure!(direct.wait()?.success(), "the client failed without weir");
+    let heard = world.run_direct(&command)?;
     let through = ended.text();
     let is_same = match end {
         End::InOrder => through == heard,

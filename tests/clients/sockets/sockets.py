@@ -1,27 +1,16 @@
 """What applications do over WebSockets, with the clients that they use.
 
-Usage: sockets.py ADDRESS CASE; every name is at ADDRESS. Prints what was heard,
-a line each.
+Usage: sockets.py CASE. Prints what was heard, a line each.
 """
 
 import asyncio
 import json
-import socket
 import sys
 
-ADDRESS, CASE = sys.argv[1:]
+[CASE] = sys.argv[1:]
 KEY = "test-0123456789"
 RESPONSES = "wss://api.openai.com/v1/responses"
 QUESTION = "What holds a river back?"
-
-look_up = socket.getaddrinfo
-
-
-def at_the_address(_host, *rest, **options):
-    return look_up(ADDRESS, *rest, **options)
-
-
-socket.getaddrinfo = at_the_address
 
 
 def heard(message):
