@@ -86,6 +86,11 @@ impl Event {
         }
     }
 
+    /// A JSON document in a line of its own.
+    pub(crate) fn line(payload: &impl Serialize) -> Self {
+        Self::bare(json(payload) + "\n")
+    }
+
     /// The same part, carrying `tokens` of text.
     pub(crate) fn carrying(mut self, tokens: u32) -> Self {
         self.output_tokens += tokens;
@@ -140,21 +145,20 @@ impl Answer {
 
     /// An answer of server-sent events.
     pub(crate) fn stream(fields: Fields, events: Vec<Event>, failure: Event) -> Self {
-        let mut head = Fields::new()
-            .with("Content-Type", "text/event-stream; charset=utf-8")
-            .with("Cache-Control", "no-cache");
+        let mut head = Fields::new().with("Cache-Control", "no-cache");
         head.extend(fields);
-        Self::events(head, events, failure)
+        Self::parts("text/event-stream; charset=utf-8", head, events, failure)
     }
 
-    /// An answer of AWS' event stream messages.
-    pub(crate) fn event_stream(fields: Fields, events: Vec<Event>, failure: Event) -> Self {
-        let mut head = Fields::new().with("Content-Type", "application/vnd.amazon.eventstream");
+    /// An answer of parts that are sent as they come.
+    pub(crate) fn parts(
+        content_type: &'static str,
+        fields: Fields,
+        events: Vec<Event>,
+        failure: Event,
+    ) -> Self {
+        let mut head = Fields::new().with("Content-Type", content_type);
         head.extend(fields);
-        Self::events(head, events, failure)
-    }
-
-    fn events(head: Fields, events: Vec<Event>, failure: Event) -> Self {
         Self {
             head: Head {
                 status: StatusCode::OK,
@@ -166,6 +170,16 @@ impl Answer {
             },
             figures: Figures::default(),
         }
+    }
+
+    /// An answer of AWS' event stream messages.
+    pub(crate) fn event_stream(fields: Fields, events: Vec<Event>, failure: Event) -> Self {
+        Self::parts(
+            "application/vnd.amazon.eventstream",
+            fields,
+            events,
+            failure,
+        )
     }
 
     /// The same answer with its figures.

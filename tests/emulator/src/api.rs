@@ -6,8 +6,13 @@
 mod bedrock;
 mod cache;
 mod chat;
+mod cohere;
+mod embeddings;
+mod gemini;
 mod messages;
+mod mistral;
 mod models;
+mod ollama;
 mod prompt;
 mod provider;
 mod responses;
@@ -58,12 +63,21 @@ pub(crate) fn surface(method: &Method, path: &str) -> Api {
         ("POST", "/v1/responses") => Api::Responses,
         ("POST", "/v1/messages") => Api::Messages,
         ("POST", "/v1/messages/count_tokens") => Api::CountTokens,
+        ("POST", "/v1/embeddings") => Api::Embeddings,
+        ("POST", "/v2/chat") => Api::CohereChat,
+        ("POST", "/v2/embed") => Api::CohereEmbed,
+        ("POST", "/v2/rerank") => Api::CohereRerank,
+        ("POST", "/api/chat") => Api::OllamaChat,
+        ("POST", "/api/generate") => Api::OllamaGenerate,
+        ("POST", "/api/embed") => Api::OllamaEmbed,
         ("GET", "/v1/models") => Api::Models,
         ("GET", "/v1/responses") => Api::ResponsesSocket,
         ("GET", "/v1/realtime") => Api::Realtime,
         ("GET", path) if path.ends_with("BidiGenerateContent") => Api::GeminiLive,
         ("GET", path) if stored_id(path).is_some() => Api::ResponsesFetch,
-        ("POST", path) => bedrock::surface(path).unwrap_or(Api::Unknown),
+        ("POST", path) => gemini::surface(path)
+            .or_else(|| bedrock::surface(path))
+            .unwrap_or(Api::Unknown),
         _ => Api::Unknown,
     }
 }
@@ -92,12 +106,26 @@ fn try_answer(api: Api, call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal>
         return Err(refusal);
     }
     match api {
+        Api::Chat if provider == Provider::Mistral => mistral::chat(call, &call.parse(body)?),
+        Api::Embeddings if provider == Provider::Mistral => {
+            mistral::embed(call, &call.parse(body)?)
+        }
         Api::Chat => chat::answer(call, &call.parse(body)?),
+        Api::Embeddings => embeddings::answer(call, &call.parse(body)?),
         Api::Responses => responses::answer(call, &call.parse(body)?),
         Api::Messages => messages::answer(call, &call.parse(body)?),
         Api::CountTokens => messages::count_tokens(&call.parse(body)?),
         Api::Converse | Api::InvokeModel | Api::BedrockCountTokens => bedrock::answer(call, body),
         Api::ResponsesFetch => responses::fetch(call, stored_id(call.request.path()).unwrap_or("")),
+        Api::GeminiGenerate => gemini::generate(call, &call.parse(body)?),
+        Api::GeminiEmbed => gemini::embed(call, &call.parse(body)?),
+        Api::GeminiCountTokens => gemini::count_tokens(call, &call.parse(body)?),
+        Api::CohereChat => cohere::chat(call, &call.parse(body)?),
+        Api::CohereEmbed => cohere::embed(call, &call.parse(body)?),
+        Api::CohereRerank => cohere::rerank(call, &call.parse(body)?),
+        Api::OllamaChat => ollama::chat(call, &call.parse(body)?),
+        Api::OllamaGenerate => ollama::generate(call, &call.parse(body)?),
+        Api::OllamaEmbed => ollama::embed(call, &call.parse(body)?),
         Api::Models => Ok(models::answer(provider)),
         Api::ResponsesSocket | Api::Realtime | Api::GeminiLive | Api::Utility | Api::Unknown => {
             Err(Refusal::not_found(call.request))
@@ -152,7 +180,7 @@ impl Call<'_> {
     /// The request's JSON object, unless the call is to fail.
     fn parse(&self, body: Bytes) -> Result<Value, Refusal> {
         let body = json_body(self.request, body)?;
-        if body["stream"] != true {
+        if !self.is_streamed(&body) {
             self.fail_if_asked()?;
         }
         Ok(body)
@@ -164,6 +192,12 @@ impl Call<'_> {
             return Err(Refusal::failed());
         }
         Ok(())
+    }
+
+    /// Whether the answer is to be a stream.
+    fn is_streamed(&self, body: &Value) -> bool {
+        let path = self.request.path();
+        body["stream"] == true || gemini::is_streamed(path) || ollama::is_streamed(path, body)
     }
 
     /// The seed of this call's answer.

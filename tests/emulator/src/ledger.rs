@@ -20,7 +20,7 @@ const ENTRIES_MAX: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Api {
-    /// `POST /v1/chat/completions`
+    /// `POST /v1/chat/completions`, of OpenAI and of Mistral
     Chat,
     /// `POST /v1/responses`
     Responses,
@@ -36,6 +36,26 @@ pub enum Api {
     InvokeModel,
     /// `POST /model/{id}/count-tokens`: counts, bills nothing.
     BedrockCountTokens,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST …:generateContent` and `…:streamGenerateContent`
+    GeminiGenerate,
+    /// `POST …:embedContent` and `…:batchEmbedContents`
+    GeminiEmbed,
+    /// `POST …:countTokens`: counts, bills nothing.
+    GeminiCountTokens,
+    /// `POST /v2/chat`
+    CohereChat,
+    /// `POST /v2/embed`
+    CohereEmbed,
+    /// `POST /v2/rerank`: bills searches, not tokens.
+    CohereRerank,
+    /// `POST /api/chat`
+    OllamaChat,
+    /// `POST /api/generate`
+    OllamaGenerate,
+    /// `POST /api/embed`
+    OllamaEmbed,
     /// `GET /v1/models`
     Models,
     /// `GET /v1/responses` as a WebSocket: an entry for it, and for each response

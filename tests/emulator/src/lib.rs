@@ -2,9 +2,10 @@
 //! model providers, for weir's tests, its demo and its benchmarks. Every
 //! answer says so in the header `x-weir-emulator: 1`.
 //!
-//! It has the real shapes of OpenAI's chat completions and responses and of
-//! Anthropic's messages, and of Bedrock's Converse and Invoke with signatures
-//! that must hold, plain and streamed, over HTTP/1.1 and HTTP/2.
+//! It has the real shapes of OpenAI's chat completions, responses and embeddings,
+//! of Anthropic's messages, of Bedrock's Converse and Invoke with signatures that
+//! must hold, and of what Gemini, Cohere, Mistral and Ollama offer for the same,
+//! plain and streamed, over HTTP/1.1 and HTTP/2.
 //! Tokens are counted by a real tokenizer, from what was received and sent,
 //! and a [ledger](Told) says what each client was told. What an answer
 //! contains follows from its request alone, so that a body that came through

@@ -31,8 +31,13 @@ pub(super) fn resolve(asked: &str) -> &str {
 /// `GET /v1/models`
 pub(super) fn answer(provider: Provider) -> Answer {
     let body = match provider {
-        // Bedrock's runtime has no list of its own, but serves OpenAI's API, too.
-        Provider::OpenAi | Provider::Bedrock => {
+        // Some have a list of their own, which nobody here asks for.
+        Provider::OpenAi
+        | Provider::Bedrock
+        | Provider::Cohere
+        | Provider::Google
+        | Provider::Mistral
+        | Provider::Ollama => {
             let models: Vec<_> = SNAPSHOTS
                 .iter()
                 .flat_map(|(alias, snapshot)| [alias, snapshot])

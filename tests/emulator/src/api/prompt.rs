@@ -38,7 +38,7 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    /// Of `POST /v1/chat/completions`.
+    /// Of `POST /v1/chat/completions`, and of what is made like it.
     pub(crate) fn of_chat(body: &Value) -> Self {
         let mut prompt = Self::default();
         prompt.add_definitions(&body["tools"]);
@@ -46,8 +46,29 @@ impl Prompt {
             prompt.add_turn(message["role"].as_str(), &message["content"]);
             for call in elements(&message["tool_calls"]) {
                 prompt.add_text(&call["function"]["name"], None);
-                prompt.add_text(&call["function"]["arguments"], None);
+                prompt.add_value(&call["function"]["arguments"]);
             }
+        }
+        prompt
+    }
+
+    /// Of `POST …:generateContent`.
+    pub(crate) fn of_contents(body: &Value) -> Self {
+        let mut prompt = Self::default();
+        prompt.add_definitions(&body["tools"]);
+        prompt.add_turn(Some("system"), &body["systemInstruction"]["parts"]);
+        for content in elements(&body["contents"]) {
+            prompt.add_turn(content["role"].as_str().or(Some("user")), &content["parts"]);
+        }
+        prompt
+    }
+
+    /// Of texts, or of tokens, that are to be embedded or completed.
+    pub(crate) fn of_input(input: &Value) -> Self {
+        let mut prompt = Self::default();
+        prompt.add_turn(Some("user"), input);
+        for text in elements(input) {
+            prompt.add_text(text, None);
         }
         prompt
     }
@@ -108,7 +129,7 @@ impl Prompt {
         let mut answered = role == Some("tool");
         self.add_text(content, None);
         for part in elements(content) {
-            answered |= part["type"] == "tool_result";
+            answered |= part["type"] == "tool_result" || part["functionResponse"].is_object();
             self.add_part(part);
         }
         match role {
@@ -138,8 +159,13 @@ impl Prompt {
                     last.breakpoint = last.breakpoint.or(breakpoint);
                 }
             }
+            Some("document") => self.add_value(&part["document"]),
             Some("thinking") => self.add_text(&part["thinking"], breakpoint),
-            _ => self.add_text(&part["text"], breakpoint),
+            _ => {
+                self.add_text(&part["text"], breakpoint);
+                self.add_value(&part["functionCall"]);
+                self.add_value(&part["functionResponse"]);
+            }
         }
     }
 
@@ -154,6 +180,15 @@ impl Prompt {
     pub(super) fn add_text(&mut self, text: &Value, breakpoint: Option<Ttl>) {
         if let Some(text) = text.as_str() {
             self.add(text.to_owned(), breakpoint);
+        }
+    }
+
+    /// A text as it is, and any other value as compact JSON.
+    fn add_value(&mut self, value: &Value) {
+        if value.is_string() {
+            self.add_text(value, None);
+        } else if !value.is_null() {
+            self.add(value.to_string(), None);
         }
     }
 

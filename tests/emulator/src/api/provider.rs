@@ -16,23 +16,37 @@ pub(crate) enum Provider {
     OpenAi,
     Anthropic,
     Bedrock,
+    Cohere,
+    Google,
+    Mistral,
+    Ollama,
 }
 
 impl Provider {
     /// By path, then by the headers and the host that only one of them has.
     pub(crate) fn of(request: &Request) -> Self {
-        if request.path().starts_with("/model/") {
-            return Provider::Bedrock;
-        }
-        let anthropic = request.path().starts_with("/v1/messages")
-            || request.headers.contains_key("anthropic-version")
-            || request.headers.contains_key("x-api-key")
-            || request
-                .authority
-                .as_deref()
-                .is_some_and(|authority| authority.contains("anthropic"));
-        if anthropic {
+        let path = request.path();
+        let has = |name| request.headers.contains_key(name);
+        let at = |host| {
+            let authority = request.authority.as_deref();
+            authority.is_some_and(|authority| authority.contains(host))
+        };
+        if path.starts_with("/model/") {
+            Provider::Bedrock
+        } else if path.starts_with("/v1/messages")
+            || has("anthropic-version")
+            || has("x-api-key")
+            || at("anthropic")
+        {
             Provider::Anthropic
+        } else if has("x-goog-api-key") || at("googleapis") {
+            Provider::Google
+        } else if at("cohere") {
+            Provider::Cohere
+        } else if at("mistral") {
+            Provider::Mistral
+        } else if path.starts_with("/api/") {
+            Provider::Ollama
         } else {
             Provider::OpenAi
         }
@@ -48,9 +62,16 @@ impl Provider {
     ) -> Result<(), Refusal> {
         let bearer = has_bearer(&request.headers);
         let known = match self {
-            Provider::OpenAi => bearer,
+            Provider::OpenAi | Provider::Cohere | Provider::Mistral => bearer,
             Provider::Anthropic => bearer || request.headers.contains_key("x-api-key"),
             Provider::Bedrock => return signature::verify(request, body, now),
+            Provider::Google => {
+                bearer
+                    || request.headers.contains_key("x-goog-api-key")
+                    || request.query("key").is_some()
+            }
+            // A server of one's own asks for none.
+            Provider::Ollama => true,
         };
         if known {
             Ok(())
@@ -84,11 +105,22 @@ impl Provider {
                 .with("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:00Z")
                 .with("CF-RAY", "emulated-OSL"),
             Provider::Bedrock => Fields::new().with("x-amzn-RequestId", bedrock::request_id(seed)),
+            Provider::Cohere => Fields::new()
+                .with("x-debug-trace-id", seed.id("", HEX, 32))
+                .with("x-endpoint-monthly-call-limit", "1000"),
+            Provider::Google => Fields::new()
+                .with("Server-Timing", "gfet4t7; dur=7")
+                .with("Vary", "Origin, X-Origin, Referer")
+                .with("X-Content-Type-Options", "nosniff"),
+            Provider::Mistral => Fields::new()
+                .with("mistral-correlation-id", seed.id("", HEX, 32))
+                .with("x-ratelimit-limit-req-minute", "60"),
+            Provider::Ollama => Fields::new(),
         }
     }
 
     /// The body of an error.
-    fn error(self, kind: &Kind, message: &str, param: Option<&str>) -> String {
+    fn error(self, status: StatusCode, kind: &Kind, message: &str, param: Option<&str>) -> String {
         let body = match self {
             Provider::OpenAi => json!({"error": {
                 "message": message,
@@ -103,10 +135,30 @@ impl Provider {
             }),
             // What sort of error it is stands in the head.
             Provider::Bedrock => json!({"message": message}),
+            Provider::Cohere => {
+                json!({"id": Seed::of_text(message).id("", HEX, 32), "message": message})
+            }
+            Provider::Google => json!({"error": {
+                "code": status.as_u16(),
+                "message": message,
+                "status": kind.google,
+            }}),
+            Provider::Mistral => json!({
+                "object": "error",
+                "message": message,
+                "type": kind.openai,
+                "param": param,
+                "code": kind.code,
+            }),
+            Provider::Ollama => json!({"error": message}),
         };
         match self {
-            Provider::OpenAi => format!("{body:#}\n"),
-            Provider::Anthropic | Provider::Bedrock => body.to_string(),
+            Provider::OpenAi | Provider::Google => format!("{body:#}\n"),
+            Provider::Anthropic
+            | Provider::Bedrock
+            | Provider::Cohere
+            | Provider::Mistral
+            | Provider::Ollama => body.to_string(),
         }
     }
 }
@@ -126,6 +178,7 @@ struct Kind {
     code: Option<&'static str>,
     anthropic: &'static str,
     aws: &'static str,
+    google: &'static str,
 }
 
 /// Anthropic's status for "overloaded".
@@ -139,42 +192,49 @@ const INVALID: Kind = Kind {
     code: None,
     anthropic: "invalid_request_error",
     aws: "ValidationException",
+    google: "INVALID_ARGUMENT",
 };
 const TOO_LARGE: Kind = Kind {
     openai: "invalid_request_error",
     code: Some("request_too_large"),
     anthropic: "request_too_large",
     aws: "RequestEntityTooLargeException",
+    google: "INVALID_ARGUMENT",
 };
 const UNAUTHENTICATED: Kind = Kind {
     openai: "invalid_request_error",
     code: Some("invalid_api_key"),
     anthropic: "authentication_error",
     aws: "MissingAuthenticationTokenException",
+    google: "UNAUTHENTICATED",
 };
 const NOT_FOUND: Kind = Kind {
     openai: "invalid_request_error",
     code: None,
     anthropic: "not_found_error",
     aws: "UnknownOperationException",
+    google: "NOT_FOUND",
 };
 const RATE_LIMITED: Kind = Kind {
     openai: "requests",
     code: Some("rate_limit_exceeded"),
     anthropic: "rate_limit_error",
     aws: "ThrottlingException",
+    google: "RESOURCE_EXHAUSTED",
 };
 const OVERLOADED: Kind = Kind {
     openai: "server_error",
     code: Some("overloaded"),
     anthropic: "overloaded_error",
     aws: "ServiceUnavailableException",
+    google: "UNAVAILABLE",
 };
 const FAILED: Kind = Kind {
     openai: "server_error",
     code: None,
     anthropic: "api_error",
     aws: "InternalServerException",
+    google: "INTERNAL",
 };
 
 // What only AWS tells apart: a request that is not as it was signed, or that
@@ -258,6 +318,9 @@ impl Refusal {
             }
             Provider::Anthropic => "x-api-key header is required",
             Provider::Bedrock => return Self::unsigned("Missing Authentication Token"),
+            Provider::Google => "Method doesn't allow unregistered callers.",
+            Provider::Cohere => "no api key supplied",
+            Provider::Mistral | Provider::Ollama => "Unauthorized",
         };
         Self::new(StatusCode::UNAUTHORIZED, &UNAUTHENTICATED, message)
     }
@@ -354,7 +417,7 @@ impl Refusal {
                 message,
                 param,
             } => {
-                let body = provider.error(kind, &message, param);
+                let body = provider.error(self.status, kind, &message, param);
                 let mut fields = provider.fields(Seed::of_text(&body));
                 let mut status = self.status;
                 if provider == Provider::Bedrock {

@@ -117,7 +117,8 @@ fn choice(value: &Value) -> Choice<'_> {
         .as_str()
         .or_else(|| value["function"]["name"].as_str());
     let kind = value.as_str().or_else(|| value["type"].as_str());
-    match (name, kind) {
+    let kind = kind.map(str::to_ascii_lowercase);
+    match (name, kind.as_deref()) {
         (Some(name), _) => Choice::Named(name),
         (None, Some("none")) => Choice::None,
         (None, Some("required" | "any")) => Choice::Any,
@@ -139,8 +140,9 @@ fn value_for(schema: &Value, draws: &mut Draws, depth: usize) -> Value {
     }
     let kind = schema["type"]
         .as_str()
-        .or_else(|| schema["type"].get(0)?.as_str());
-    match kind {
+        .or_else(|| schema["type"].get(0)?.as_str())
+        .map(str::to_ascii_lowercase);
+    match kind.as_deref() {
         Some("string") => json!(draws.pick(&WORDS)),
         Some("integer") => json!(draws.between(1, 100)),
         Some("number") => json!(f64::from(draws.between(1, 100)) / 4.0),
