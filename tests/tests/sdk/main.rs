@@ -1,0 +1,9 @@
+//! The providers' SDKs as they are released, under `weir exec`, against the
+//! emulator: of each call, what the SDK says was used, what the emulator's ledger
+//! says it told, and what weir recorded are the same numbers. An application sees
+//! the same answers through weir as direct.
+
+mod application;
+
+mod anthropic;
+mod openai;

@@ -1,0 +1,33 @@
+//! OpenAI's SDKs.
+
+use anyhow::{Result, ensure};
+use weir_tests::clients::Clients;
+
+use crate::application::Application;
+
+const NAMES: &[&str] = &["api.openai.com"];
+
+#[test]
+fn calls_of_the_python_sdk_are_metered_as_it_counts_them() -> Result<()> {
+    let application = Application::new(Clients::python("openai")?, "calls.py", NAMES);
+    let seen = application.check(&[
+        ("chat", "chat"),
+        ("chat stream", "chat"),
+        ("chat stream with usage", "chat"),
+        ("chat stream by events", "chat"),
+        ("chat tool", "chat"),
+        ("chat tool's result", "chat"),
+        ("chat stream tool", "chat"),
+        ("responses", "chat"),
+        ("responses stream", "chat"),
+        ("responses tool", "chat"),
+        ("embeddings", "embeddings"),
+        ("chat at once", "chat"),
+        ("chat stream at once", "chat"),
+        ("responses at once", "chat"),
+        ("responses stream at once", "chat"),
+    ])?;
+    let unasked = seen.iter().filter(|seen| seen.said.input_tokens.is_none());
+    ensure!(unasked.count() == 4, "weir asked for usage: {seen:#?}");
+    Ok(())
+}
