@@ -4,6 +4,7 @@ pub mod detach;
 pub mod doctor;
 pub mod exec;
 pub mod init;
+pub mod inject;
 pub mod log;
 mod paragraph;
 pub mod prices;

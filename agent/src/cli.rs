@@ -2,6 +2,7 @@
 //!
 //! Parsing only; what a command does is in `app`.
 
+mod inject;
 mod prices;
 
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::inject::options::OnProxyDown;
+pub use inject::{ChosenArgs, InjectArgs};
 pub use prices::{PricesArgs, PricesCommand, ShowPricesArgs, UpdatePricesArgs};
 
 /// weir's own failures, so that they are not mistaken for the command's: the
@@ -64,6 +67,9 @@ pub enum Command {
     /// Serve what `weir init` redirects
     #[command(long_about = PROXY_ABOUT, after_long_help = PROXY_AFTER)]
     Proxy(ProxyArgs),
+    /// Put weir into the pods of Kubernetes manifests
+    #[command(long_about = inject::ABOUT, after_long_help = inject::AFTER)]
+    Inject(Box<InjectArgs>),
     /// Show what of weir is attached on this machine, and what it has counted
     #[command(after_long_help = STATUS_AFTER)]
     Status(StatusArgs),
@@ -153,6 +159,9 @@ pub struct InitArgs {
     /// User whose connections are never captured, for a proxy that cannot prove itself; not 0
     #[arg(long, value_name = "UID", value_parser = exempt_uid)]
     pub exempt_uid: Option<NonZeroU32>,
+    /// New connections while the proxy is down [default: as the configuration says]
+    #[arg(long, value_enum, value_name = "CHOICE")]
+    pub on_proxy_down: Option<OnProxyDown>,
     /// What the programs write to the kernel's log ring
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
     pub kernel_log: KernelLogLevel,
@@ -232,6 +241,10 @@ pub struct ProxyArgs {
     /// truststore.jks
     #[arg(long, value_name = "DIR")]
     pub trust: Option<PathBuf>,
+    /// PEM file, or directory of them, that applications are to trust as well, and the proxy itself.
+    /// May be given more than once
+    #[arg(long, value_name = "PATH", requires = "trust")]
+    pub also_trust: Vec<PathBuf>,
     /// Where metrics and health are served, or `off` [default: 127.0.0.1:15020 if free]
     #[arg(
         long,

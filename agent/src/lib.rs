@@ -13,6 +13,7 @@
 //!   was used.
 //! - [`meter`] makes one record of each exchange, and prices it.
 //! - [`export`] and [`admin`] show records as metrics, and serve them.
+//! - [`inject`] writes weir into the manifests of pods.
 //! - [`capture`] is the kernel half seen from here; [`sys`] what it stands on.
 //! - [`app`] wires it all: `weir exec`, its guard, the proxy process; with
 //!   [`cli`], [`config`], the words between the processes, [`control`], and the
@@ -20,7 +21,7 @@
 //!
 //! # What is absent, on purpose
 //!
-//! - `sniff`, `llm` and `meter` do no input or output and read no clock: they
+//! - `sniff`, `llm`, `meter` and `inject` do no input or output and read no clock: they
 //!   are functions of bytes and values, and tested as such.
 //! - Nothing outside `sys` is `unsafe`; nothing outside `capture` knows aya.
 //! - There is no switch that turns upstream verification off, and no way for
@@ -36,6 +37,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod export;
+pub mod inject;
 pub mod llm;
 pub mod meter;
 pub mod proxy;

@@ -194,7 +194,7 @@ fn trust(
     directory: &RuntimeDirectory,
     ready: &Ready,
 ) -> anyhow::Result<Environment> {
-    let bundles = Bundles::assemble(&ready.ca_pem, environment, &SYSTEM_BUNDLES)?;
+    let bundles = Bundles::assemble(&ready.ca_pem, environment, &SYSTEM_BUNDLES, &[])?;
     for warning in ready.warnings.iter().chain(&bundles.warnings) {
         say(warning);
     }

@@ -34,7 +34,10 @@ use crate::{
 ///
 /// A capability is missing, there is no such cgroup, or the kernel refuses.
 pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(args.config.as_deref())?;
+    let mut config = Config::load(args.config.as_deref())?;
+    if let Some(chosen) = args.on_proxy_down {
+        config.capture.on_proxy_down = chosen.into();
+    }
     requirements::check(Task::Attach {
         proxy_uid: args.proxy_uid,
     })?;

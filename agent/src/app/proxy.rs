@@ -17,7 +17,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::{fd::AsFd, unix::net::UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
@@ -81,6 +81,7 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     log::start()?;
     let state = State::read(&args.state)?;
     let config = Config::load(args.config.as_deref())?;
+    let also_trusted = roots::files(&args.also_trust)?;
     let (first, count) = (state.listen_port, state.listen_count);
     let listeners = match Listeners::at(first, count, &state.token) {
         Ok(listeners) => listeners,
@@ -96,12 +97,23 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let log = (args.log_format, Output::Own);
-    let prepared = Prepared::new(config, listeners, state.token, args.admin, log)?;
+    let prepared = Prepared::new(
+        config,
+        listeners,
+        state.token,
+        args.admin,
+        log,
+        &also_trusted,
+    )?;
     for warning in &prepared.warnings {
         say(warning);
     }
     if let Some(directory) = &args.trust {
-        publish_trust(prepared.authority.certificate_pem(), directory)?;
+        publish_trust(
+            prepared.authority.certificate_pem(),
+            &also_trusted,
+            directory,
+        )?;
     }
     let runtime = runtime()?;
     let (collector, served) = runtime.block_on(async {
@@ -155,7 +167,7 @@ pub fn run_supervised(args: SupervisedArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let log = (args.log_format, Output::OfCommand);
-        let prepared = Prepared::new(config, listeners, token, args.admin, log)?;
+        let prepared = Prepared::new(config, listeners, token, args.admin, log, &[])?;
         drop_to(args.user, args.group)?;
         anyhow::Ok(prepared)
     };
@@ -237,8 +249,12 @@ impl Prepared {
         token: Token,
         admin_choice: AdminChoice,
         (log_format, output): (LogFormat, Output),
+        also_trusted: &[PathBuf],
     ) -> anyhow::Result<Self> {
-        let (store, mut warnings) = roots::load(config.tls.upstream_roots.as_slice())?;
+        // Whom the application trusts beside the system, the proxy must trust in
+        // its place.
+        let (store, mut warnings) =
+            roots::load(config.tls.upstream_roots.as_slice(), also_trusted)?;
         let exports = Planned::new(
             &config.telemetry,
             log_format == LogFormat::Json,
@@ -368,9 +384,9 @@ fn kernel_counters() -> io::Result<KernelCounters> {
 }
 
 /// Writes what applications are to trust where they find it.
-fn publish_trust(ca_pem: &str, directory: &Path) -> anyhow::Result<()> {
+fn publish_trust(ca_pem: &str, also: &[PathBuf], directory: &Path) -> anyhow::Result<()> {
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
-    let bundles = Bundles::assemble(ca_pem, &environment, &SYSTEM_BUNDLES)?;
+    let bundles = Bundles::assemble(ca_pem, &environment, &SYSTEM_BUNDLES, also)?;
     for warning in &bundles.warnings {
         say(warning);
     }

@@ -20,9 +20,10 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-pub use environment::environment;
-
-use environment::{APPEND, REPLACE, REPLACE_IF_SET};
+pub use environment::{
+    Effect, JAVA_OPTIONS, JAVA_OPTIONS_ANY, JAVA_TRUST_STORE, VARIABLES, environment,
+    java_trust_options,
+};
 
 /// The CA of this run alone, PEM.
 pub const CA_FILE: &str = "ca.pem";
@@ -72,8 +73,8 @@ pub struct Bundles {
 }
 
 impl Bundles {
-    /// Reads what is trusted now, from `system` and what `existing` names, and
-    /// adds the CA.
+    /// Reads what is trusted now, from `system`, what `existing` names and `also`,
+    /// and adds the CA.
     ///
     /// # Errors
     /// `ca_pem` is not one certificate.
@@ -81,6 +82,7 @@ impl Bundles {
         ca_pem: &str,
         existing: &BTreeMap<OsString, OsString>,
         system: &[&str],
+        also: &[PathBuf],
     ) -> Result<Self, NotACertificate> {
         let mut certificates = CertificateDer::pem_slice_iter(ca_pem.as_bytes());
         let (Some(Ok(ca)), None) = (certificates.next(), certificates.next()) else {
@@ -97,8 +99,13 @@ impl Bundles {
                     .to_owned(),
             );
         }
-        for variable in REPLACE.iter().chain(&REPLACE_IF_SET) {
-            all.add_named_by(variable, existing);
+        let mut extra = Roots::default();
+        for (variable, effect) in VARIABLES {
+            match effect {
+                Effect::Replaces | Effect::ReplacesIfSet => &mut all,
+                Effect::Adds => &mut extra,
+            }
+            .add_named_by(variable, existing);
         }
         for directory in existing
             .get(OsStr::new("SSL_CERT_DIR"))
@@ -109,9 +116,9 @@ impl Bundles {
             all.add(Path::new(OsStr::from_bytes(directory)), "SSL_CERT_DIR");
         }
 
-        let mut extra = Roots::default();
-        for variable in &APPEND {
-            extra.add_named_by(variable, existing);
+        for path in also {
+            all.add(path, "--also-trust");
+            extra.add(path, "--also-trust");
         }
 
         let mut warnings = std::mem::take(&mut all.warnings);

@@ -122,7 +122,7 @@ impl Client {
         common: &Arc<RootCertStore>,
     ) -> Result<Self, ClientError> {
         let roots = match &endpoint.certificate {
-            Some(file) => roots::load(&[UpstreamRoot::File(file.clone())])?.0,
+            Some(file) => roots::load(&[UpstreamRoot::File(file.clone())], &[])?.0,
             None => Arc::clone(common),
         };
         Ok(Self {

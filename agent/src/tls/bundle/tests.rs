@@ -34,14 +34,15 @@ fn variables(pairs: &[(&str, &Path)]) -> BTreeMap<OsString, OsString> {
 fn everything_trusted_before_stays_and_the_ca_comes_last() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
-    let [system, user, both, hashed, node, ca] =
-        ["system", "user", "both", "hashed", "node", "ca"].map(certificate);
+    let [system, user, both, hashed, node, also, ca] =
+        ["system", "user", "both", "hashed", "node", "also", "ca"].map(certificate);
     fs::write(at("system"), format!("{system}# a comment\n{both}")).expect("a file");
     fs::write(at("user"), format!("{both}{user}")).expect("a file");
     fs::create_dir(at("hashed")).expect("a directory");
     fs::write(at("hashed/0a0b.0"), &hashed).expect("a file");
     fs::write(at("hashed/README"), "no certificate").expect("a file");
     fs::write(at("node"), &node).expect("a file");
+    fs::write(at("also"), &also).expect("a file");
 
     let existing = variables(&[
         ("REQUESTS_CA_BUNDLE", &at("user")),
@@ -55,14 +56,18 @@ fn everything_trusted_before_stays_and_the_ca_comes_last() {
     ]);
     let file = at("system");
     let system_files = [file.to_str().expect("a name"), "/nonexistent/roots.pem"];
-    let bundles = Bundles::assemble(&ca, &existing, &system_files).expect("a certificate");
+    let bundles =
+        Bundles::assemble(&ca, &existing, &system_files, &[at("also")]).expect("a certificate");
 
-    let expected: Vec<_> = [&system, &both, &user, &hashed, &ca]
+    let expected: Vec<_> = [&system, &both, &user, &hashed, &also, &ca]
         .into_iter()
         .flat_map(|pem| ders(pem))
         .collect();
     assert_eq!(ders(&bundles.bundle), expected);
-    assert_eq!(ders(&bundles.extra), [ders(&node), ders(&ca)].concat());
+    assert_eq!(
+        ders(&bundles.extra),
+        [ders(&node), ders(&also), ders(&ca)].concat()
+    );
     assert_eq!(ders(&bundles.ca), ders(&ca));
     assert_eq!(bundles.warnings, [""; 0]);
     for (name, contents) in bundles.files() {
@@ -87,7 +92,7 @@ fn what_cannot_be_taken_over_is_said_and_the_rest_stands() {
         ("CURL_CA_BUNDLE", Path::new("/dev/zero")),
         ("SSL_CERT_DIR", &at("nowhere")),
     ]);
-    let bundles = Bundles::assemble(&ca, &existing, &[]).expect("a certificate");
+    let bundles = Bundles::assemble(&ca, &existing, &[], &[]).expect("a certificate");
     assert_eq!(ders(&bundles.bundle), [ders(&good), ders(&ca)].concat());
     let named = [
         "no roots of the system",
@@ -112,7 +117,7 @@ fn what_cannot_be_taken_over_is_said_and_the_rest_stands() {
 fn the_ca_must_be_one_certificate() {
     let two = format!("{}{}", certificate("a"), certificate("b"));
     for text in ["", "no certificate", &two] {
-        assert!(Bundles::assemble(text, &BTreeMap::new(), &[]).is_err());
+        assert!(Bundles::assemble(text, &BTreeMap::new(), &[], &[]).is_err());
     }
 }
 
@@ -173,7 +178,8 @@ fn java_options_of_the_caller_are_kept() {
         let options = set.get(OsStr::new("JAVA_TOOL_OPTIONS"));
         assert_eq!(options.and_then(|one| one.to_str()), expected.as_deref());
 
-        let bundles = Bundles::assemble(&certificate("ca"), &existing, &[]).expect("a certificate");
+        let bundles =
+            Bundles::assemble(&certificate("ca"), &existing, &[], &[]).expect("a certificate");
         let told = bundles
             .warnings
             .iter()

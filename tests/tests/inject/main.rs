@@ -1,0 +1,7 @@
+//! weir in manifests of Kubernetes: what goes in, what may not, and the way back.
+
+mod filter;
+mod manifests;
+mod refusals;
+mod trust;
+mod valid;
