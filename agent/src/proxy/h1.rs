@@ -113,6 +113,8 @@ enum Gone {
 struct Shared {
     exchange: Exchange,
     request_done: bool,
+    /// The client sends nothing any more.
+    client_ended: bool,
     /// The response has begun to leave for the client.
     answering: bool,
     /// The request was changed by the rule, so the response has to be.
@@ -162,6 +164,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         let shared = Mutex::new(Shared {
             exchange,
             request_done: false,
+            client_ended: false,
             answering: false,
             rule: false,
         });
@@ -169,6 +172,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         let Shared {
             exchange,
             request_done,
+            client_ended,
             answering,
             ..
         } = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +195,12 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             }
             Err(Gone::Upstream(error)) => {
                 let reset = error.kind() == io::ErrorKind::ConnectionReset;
-                exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
+                exchange.finish(if client_ended {
+                    // Servers stop answering a client that has closed.
+                    Outcome::ClientGone
+                } else {
+                    Outcome::UpstreamGone(format!("upstream: {error}"))
+                });
                 Next::End(if reset { Ending::Reset } else { Ending::Drop })
             }
             Err(Gone::BadResponse(problem)) => {
@@ -294,7 +303,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                 Err(gone) => gone,
                 Ok(()) => {
                     lock(shared).request_done = true;
-                    watch_client(client, upstream_write).await
+                    watch_client(client, upstream_write, shared).await
                 }
             }
         });
@@ -542,10 +551,12 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
 async fn watch_client<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     client: &mut Reader<C>,
     upstream: &mut U,
+    shared: &Sharing,
 ) -> Gone {
     while client.buffer.len() < PIPELINED_MAX {
         match client.fill().await {
             Ok(0) => {
+                lock(shared).client_ended = true;
                 // Upstream sees what it would see of the client itself.
                 if let Err(error) = upstream.shutdown().await {
                     return Gone::Upstream(error);

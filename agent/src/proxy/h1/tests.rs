@@ -202,6 +202,25 @@ async fn a_client_that_is_killed_cancels_upstream_and_leaves_one_record() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_while_it_is_answered_has_left_first() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    relayed.client.write_all(MESSAGES_REQUEST).await.unwrap();
+    expect(&mut relayed.server, MESSAGES_REQUEST, "request").await;
+    relayed.server.write_all(STREAM_HEAD).await.unwrap();
+    expect(&mut relayed.client, STREAM_HEAD, "head").await;
+    relayed.client.shutdown().await.unwrap();
+    // As servers of event streams do, without an end of the body.
+    let mut rest = Vec::new();
+    within(relayed.server.read_to_end(&mut rest)).await.unwrap();
+    drop(std::mem::replace(&mut relayed.server, idle_stream().await));
+    let records = relayed.records().await;
+    assert_eq!(
+        (records.len(), records[0].outcome),
+        (1, OutcomeKind::ClientGone)
+    );
+}
+
+#[tokio::test]
 async fn an_upstream_reset_resets_the_client_and_leaves_one_record() {
     let mut relayed = Relayed::start(Version::Http1).await;
     relayed.client.write_all(MESSAGES_REQUEST).await.unwrap();
