@@ -30,6 +30,8 @@ pub struct Unanswered<T> {
     early: VecDeque<Early>,
     /// Sessions whose streams are open.
     open: VecDeque<u64>,
+    /// Sessions that a client has ended while it still had calls.
+    ended: VecDeque<u64>,
     /// How often one of the above had to make room.
     displaced: u64,
     hasher: RandomState,
@@ -48,7 +50,8 @@ struct Early {
     key: u64,
     session: u64,
     at: Instant,
-    answer: Answer,
+    /// None if the call was taken back.
+    answer: Option<Answer>,
 }
 
 /// Why a call waits no longer.
@@ -60,6 +63,10 @@ pub enum Over {
     Unfollowed,
     /// There were too many, or it took too long.
     GivenUp,
+    /// The client took it back.
+    Cancelled,
+    /// The client had ended the session.
+    Ended,
 }
 
 /// Calls that wait no longer.
@@ -71,6 +78,7 @@ impl<T> Default for Unanswered<T> {
             calls: VecDeque::new(),
             early: VecDeque::new(),
             open: VecDeque::new(),
+            ended: VecDeque::new(),
             displaced: 0,
             hasher: RandomState::new(),
         }
@@ -81,11 +89,7 @@ impl<T> Unanswered<T> {
     /// A stream names the session whose answers it will bring.
     pub fn open(&mut self, host: &str, session: &RpcSession) {
         let session = self.session(host, session);
-        if self.open.len() >= WAITING_MAX {
-            self.open.pop_front();
-            self.displaced = self.displaced.saturating_add(1);
-        }
-        self.open.push_back(session);
+        self.displaced = self.displaced.saturating_add(push(&mut self.open, session));
     }
 
     /// The exchange of a call has ended without its answer. It began at `since`.
@@ -106,7 +110,11 @@ impl<T> Unanswered<T> {
             // An identifier that is used again has not been answered yet.
             && early.at >= since
         {
-            released.push((value, Over::Answered(early.answer)));
+            released.push((value, early.answer.map_or(Over::Cancelled, Over::Answered)));
+            return released;
+        }
+        if self.ended.contains(&of_session) {
+            released.push((value, Over::Ended));
             return released;
         }
         let is_followed = match session {
@@ -145,28 +153,46 @@ impl<T> Unanswered<T> {
             released.push((value, Over::Answered(answer)));
             return released;
         }
-        if self.early.len() >= WAITING_MAX {
-            self.early.pop_front();
-            self.displaced = self.displaced.saturating_add(1);
-        }
-        let session = self.session(host, session);
-        self.early.push_back(Early {
+        let early = Early {
             key,
-            session,
+            session: self.session(host, session),
             at: now,
-            answer,
-        });
+            answer: Some(answer),
+        };
+        self.displaced = self.displaced.saturating_add(push(&mut self.early, early));
         released
     }
 
-    /// The client takes a call back.
-    pub fn cancel(&mut self, host: &str, session: &RpcSession, id: &RpcId) -> Option<T> {
-        self.take(self.key(host, session, id))
+    /// The client takes a call back, which may still be under way.
+    pub fn cancel(
+        &mut self,
+        host: &str,
+        session: &RpcSession,
+        id: &RpcId,
+        now: Instant,
+    ) -> Option<T> {
+        let key = self.key(host, session, id);
+        let call = self.take(key);
+        if call.is_none() {
+            let early = Early {
+                key,
+                session: self.session(host, session),
+                at: now,
+                answer: None,
+            };
+            self.displaced = self.displaced.saturating_add(push(&mut self.early, early));
+        }
+        call
     }
 
     /// The session is over, and with it its calls.
     pub fn close(&mut self, host: &str, session: &RpcSession) -> Vec<T> {
+        let is_named = matches!(session, RpcSession::OfHeader(_));
         let session = self.session(host, session);
+        if is_named {
+            // Not a loss: its calls are seldom still under way.
+            push(&mut self.ended, session);
+        }
         self.open.retain(|open| *open != session);
         self.early.retain(|early| early.session != session);
         let (over, left) = std::mem::take(&mut self.calls)
@@ -208,6 +234,13 @@ impl<T> Unanswered<T> {
     fn session(&self, host: &str, session: &RpcSession) -> u64 {
         self.hasher.hash_one((host, session))
     }
+}
+
+/// Adds the newest; returns how many had to make room.
+fn push<T>(to: &mut VecDeque<T>, newest: T) -> u64 {
+    let displaced = (to.len() >= WAITING_MAX).then(|| to.pop_front());
+    to.push_back(newest);
+    u64::from(displaced.is_some())
 }
 
 #[cfg(test)]
@@ -295,9 +328,9 @@ mod tests {
         ] {
             assert_eq!(calls.answer(host, other, answer(1), now), []);
             assert!(calls.close(host, other).is_empty());
-            assert_eq!(calls.cancel(host, other, &id(1)), None);
+            assert_eq!(calls.cancel(host, other, &id(1), now), None);
         }
-        assert_eq!(calls.cancel(HOST, &session, &id(1)), Some(1));
+        assert_eq!(calls.cancel(HOST, &session, &id(1), now), Some(1));
     }
 
     #[test]
@@ -322,6 +355,18 @@ mod tests {
         let released = calls.wait(HOST, (&session, &id(4)), now, 4, now);
         assert_eq!(released, [(4, Over::Unfollowed)]);
         assert_eq!(calls.close_all(), [2]);
+    }
+
+    #[test]
+    fn a_call_may_be_taken_back_before_its_exchange_has_ended() {
+        let (mut calls, session, now) = opened("s");
+        assert_eq!(calls.cancel(HOST, &session, &id(1), now), None);
+        let released = calls.wait(HOST, (&session, &id(1)), now, 1, now);
+        assert_eq!(released, [(1, Over::Cancelled)]);
+        let of_header = RpcSession::OfHeader("s".to_owned());
+        assert!(calls.close(HOST, &of_header).is_empty());
+        let released = calls.wait(HOST, (&of_header, &id(2)), now, 2, now);
+        assert_eq!(released, [(2, Over::Ended)]);
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::bounds::Bound;
 use crate::llm::rpc_session::{Answer, News, Part, RpcSession};
 use crate::llm::unanswered::{Over, Released, Unanswered};
 
+/// What a client did that wants no answer any more.
+const CANCELLED: &str = "client cancelled the call";
+const ENDED: &str = "client ended the session";
+
 /// A record on its way to the sink.
 pub(super) struct Held {
     /// Boxed, as those that wait are looked through.
@@ -80,23 +84,16 @@ impl Awaiting {
             }
             Some((session, Part::Cancel(id))) => {
                 held.hand_in(&*self.sink);
-                let cancelled = self.lock().cancel(host, &session, &id);
+                let cancelled = self.lock().cancel(host, &session, &id, now);
                 if let Some(call) = cancelled {
-                    self.leave(
-                        call,
-                        OutcomeKind::ClientGone,
-                        "client cancelled the call",
-                        now,
-                    );
+                    self.leave(call, OutcomeKind::ClientGone, CANCELLED, now);
                 }
             }
             Some((session, Part::End)) => {
                 held.hand_in(&*self.sink);
                 let over = self.lock().close(host, &session);
                 let (outcome, error) = match (session, ended) {
-                    (RpcSession::OfHeader(_), _) => {
-                        (OutcomeKind::ClientGone, "client ended the session")
-                    }
+                    (RpcSession::OfHeader(_), _) => (OutcomeKind::ClientGone, ENDED),
                     (RpcSession::OfStream(_), OutcomeKind::ClientGone) => {
                         (OutcomeKind::ClientGone, "client disconnected")
                     }
@@ -130,6 +127,8 @@ impl Awaiting {
                 }
                 // What is known of it is what its own exchange says.
                 Over::Unfollowed => held.hand_in(&*self.sink),
+                Over::Cancelled => self.leave(held, OutcomeKind::ClientGone, CANCELLED, now),
+                Over::Ended => self.leave(held, OutcomeKind::ClientGone, ENDED, now),
                 Over::GivenUp => {
                     Bound::UnansweredCalls.hit();
                     self.leave(held, OutcomeKind::Aborted, "no answer was seen", now);
