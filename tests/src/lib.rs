@@ -9,7 +9,8 @@
 //!
 //! - [`world`] is where a test happens: an application's network namespace, a
 //!   provider's, and the provider emulator in it. It stands on [`namespace`] and
-//!   [`provider`]; [`server`] is for what the emulator does not speak.
+//!   [`provider`]; [`server`] is for what the emulator does not speak, [`service`] a
+//!   server as it is released.
 //!   Names can lead to it for every program, and [`clients`] are SDKs as they are released.
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
@@ -39,5 +40,6 @@ pub mod raw;
 pub mod remains;
 pub mod run;
 pub mod server;
+pub mod service;
 pub mod terminal;
 pub mod world;

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result, anyhow};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
-use weir_emulator::{Builder, Emulator, Told};
+use weir_emulator::{Builder, Emulator, Identity, Told};
 
 use crate::namespace::Namespace;
 use crate::output::PATIENCE;
@@ -65,6 +65,14 @@ impl Provider {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         self.emulator.ca_pem()
+    }
+
+    /// An identity of its CA for a server of the test's own.
+    ///
+    /// # Errors
+    /// No certificate could be made.
+    pub fn identity(&self, names: &[&str]) -> Result<Identity> {
+        Ok(self.emulator.ca().identity(names)?)
     }
 
     /// What was told in the exchanges that have ended, oldest first.

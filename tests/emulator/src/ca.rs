@@ -102,6 +102,15 @@ impl Ca {
         self.sign(params)
     }
 
+    /// An identity for a server that is not the emulator's.
+    ///
+    /// # Errors
+    /// No certificate could be made.
+    pub fn identity(&self, names: &[&str]) -> Result<Identity, CaError> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        self.server_identity(&names, CertificateKind::Sound)
+    }
+
     /// The identity that a listener shows.
     pub(crate) fn server_identity(
         &self,
