@@ -30,7 +30,7 @@ def told(call, message):
 
 def message(question, **more):
     asked = {"role": "user", "content": question}
-    return {"model": "claude-sonnet-4-5", "max_tokens": 2048, "messages": [asked], **more}
+    return {"model": "claude-sonnet-5", "max_tokens": 2048, "messages": [asked], **more}
 
 
 def one_by_one(client):
@@ -44,7 +44,7 @@ def one_by_one(client):
         answer = client.messages.create(**message(f"Which gate is {gate}?", system=system))
         told(f"messages cached {gate}", answer)
 
-    thinking = {"type": "enabled", "budget_tokens": 1024}
+    thinking = {"type": "adaptive"}
     with client.messages.stream(**message("What is a lock?", thinking=thinking)) as stream:
         told("messages stream thinking", stream.get_final_message())
 

@@ -31,3 +31,18 @@ fn calls_of_the_python_sdk_are_metered_as_it_counts_them() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn calls_of_the_node_sdk_are_metered_as_it_counts_them() -> Result<()> {
+    let application = Application::new(Clients::node("node")?, "anthropic.js", NAMES);
+    application.check(&[
+        ("messages", "chat"),
+        ("messages stream", "chat"),
+        ("messages tool", "chat"),
+        ("messages tool's result", "chat"),
+        ("messages stream tool", "chat"),
+        ("messages at once", "chat"),
+        ("messages stream at once", "chat"),
+    ])?;
+    Ok(())
+}

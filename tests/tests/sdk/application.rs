@@ -86,11 +86,11 @@ impl<'a> Application<'a> {
     pub(crate) fn run(&self) -> Result<Vec<Seen>> {
         let command = self.clients.command(self.script, &[]);
         let world = self.world()?;
-        let ended = world
-            .weir()
-            .configured(self.configuration)
-            .run(&command)?
-            .succeeded()?;
+        let weir = world.weir().configured(self.configuration);
+        let mut running = weir.start(&command)?;
+        // Each call has time of its own: on a busy machine all of them take long.
+        while running.stdout.wait_for("\n").is_ok() {}
+        let ended = running.finish()?.succeeded()?;
         let text = ended.text();
         let said: Vec<Said> = text
             .lines()

@@ -7,6 +7,10 @@
 mod application;
 
 mod anthropic;
+mod cohere;
+mod google;
 mod grpc;
 mod mcp;
+mod mistral;
+mod ollama;
 mod openai;

@@ -31,3 +31,23 @@ fn calls_of_the_python_sdk_are_metered_as_it_counts_them() -> Result<()> {
     ensure!(unasked.count() == 4, "weir asked for usage: {seen:#?}");
     Ok(())
 }
+
+#[test]
+fn calls_of_the_node_sdk_are_metered_as_it_counts_them() -> Result<()> {
+    let application = Application::new(Clients::node("node")?, "openai.js", NAMES);
+    let seen = application.check(&[
+        ("chat", "chat"),
+        ("chat stream", "chat"),
+        ("chat stream with usage", "chat"),
+        ("chat tool", "chat"),
+        ("chat tool's result", "chat"),
+        ("chat stream tool", "chat"),
+        ("responses", "chat"),
+        ("responses stream", "chat"),
+        ("responses tool", "chat"),
+        ("embeddings", "embeddings"),
+    ])?;
+    let unasked = seen.iter().filter(|seen| seen.said.input_tokens.is_none());
+    ensure!(unasked.count() == 2, "weir asked for usage: {seen:#?}");
+    Ok(())
+}

@@ -15,3 +15,4 @@ mod tls;
 mod transparency;
 mod tunnels;
 mod usage;
+mod vendors;
