@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use capture::{CaptureConfig, Ports, PortsError};
-pub use models::{HostPattern, ModelHost, ModelsConfig, StreamUsage};
+pub use models::{Bodies, HostPattern, ModelHost, ModelsConfig, StreamUsage};
 pub use prices::PricesConfig;
 pub use telemetry::{
     BodyBytesMax, CaptureDestination, CaptureRule, Destination, OtlpConfig, OtlpProtocol,

@@ -41,6 +41,7 @@ pub use self::{
     refusers::Refusers,
 };
 use crate::{
+    config::Bodies,
     export::prometheus::Metrics,
     llm::{
         catalogue::{Catalogue, Provider},
@@ -92,6 +93,8 @@ pub struct Proxy {
     pub refusers: Option<Mutex<Refusers>>,
     /// Whether usage is asked for in streams that would carry none.
     pub stream_usage: bool,
+    /// Whether the bodies of calls are read.
+    pub bodies: Bodies,
 }
 
 impl Proxy {
@@ -139,6 +142,20 @@ impl Proxy {
     fn refusers(&self) -> Option<MutexGuard<'_, Refusers>> {
         let refusers = self.refusers.as_ref()?;
         Some(refusers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the bodies of a provider's calls are read.
+    fn reads(&self, host: &str) -> bool {
+        self.bodies == Bodies::Read || self.catalogue.must_inspect(host)
+    }
+
+    /// Why connections to a provider are intercepted.
+    fn reason(&self, host: &str) -> Reason {
+        if self.reads(host) {
+            Reason::CatalogueHost
+        } else {
+            Reason::BodiesNotRead
+        }
     }
 
     fn admit(
@@ -196,7 +213,7 @@ impl Intercepted {
             target: Some(target),
             request_headers,
             decision: Decision::Intercept,
-            reason: Reason::CatalogueHost,
+            reason: self.proxy.reason(&self.host),
             protocol,
             process: Some(self.process.clone()),
         }
@@ -204,7 +221,7 @@ impl Intercepted {
 
     /// Whether streams of this provider are asked for their usage.
     fn asks_usage(&self) -> bool {
-        self.proxy.stream_usage && is_asked_of(&self.provider)
+        self.proxy.stream_usage && self.proxy.reads(&self.host) && is_asked_of(&self.provider)
     }
 
     /// The application has sent something over our TLS.

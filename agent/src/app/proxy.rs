@@ -336,6 +336,7 @@ impl Serving {
             refusers: (prepared.config.tls.on_refusal == OnRefusal::Pass)
                 .then(|| Mutex::new(Refusers::new(prepared.config.tls.pass_for.get()))),
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
+            bodies: prepared.config.models.bodies,
         });
         if let Some(counts) = kernel() {
             metrics.set_kernel_flows(&counts);

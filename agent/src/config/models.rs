@@ -16,6 +16,8 @@ pub struct ModelsConfig {
     pub must_inspect: Vec<HostPattern>,
     /// What to do about a stream that would carry no usage.
     pub stream_usage: StreamUsage,
+    /// Whether the bodies of calls are read.
+    pub bodies: Bodies,
 }
 
 impl ModelsConfig {
@@ -31,6 +33,20 @@ impl ModelsConfig {
         let patterns = self.must_inspect.iter();
         patterns.map(|pattern| pattern.0.clone()).collect()
     }
+}
+
+/// Whether the bodies of calls are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bodies {
+    /// For the model and what was used. The default.
+    #[default]
+    Read,
+    /// Not at all: calls are relayed and recorded as ever, but nothing is known of
+    /// them except their heads, bytes and times, and they do not count as
+    /// inspected. It tells what reading costs, and whether it is to blame. Hosts of
+    /// `must_inspect` are read all the same.
+    Leave,
 }
 
 /// What to do about a stream that would carry no usage.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    CaptureDestination, Config, ConfigError, Destination, OnRefusal, OtlpProtocol, Ports, Semconv,
-    StreamUsage, UpstreamRoot,
+    Bodies, CaptureDestination, Config, ConfigError, Destination, OnRefusal, OtlpProtocol, Ports,
+    Semconv, StreamUsage, UpstreamRoot,
 };
 use crate::llm::catalogue::HostRule;
 use weir_common::{OnProxyDown, Quic};
@@ -29,6 +29,7 @@ fn nothing_written_means_the_defaults() {
     assert_eq!(config.capture.on_proxy_down, OnProxyDown::Closed);
     assert_eq!(config.tls.upstream_roots.as_slice(), [UpstreamRoot::System]);
     assert_eq!(config.models.stream_usage, StreamUsage::Ask);
+    assert_eq!(config.models.bodies, Bodies::Read);
     assert_eq!(config.prices.file, None);
 }
 
@@ -39,6 +40,7 @@ fn every_key_is_read() {
          tls:\n  upstream_roots: [system, extra.pem]\n  on_refusal: fail\n  pass_for: 90m\n\
          models:\n  hosts:\n    - {host: '*.Example.com', provider: openai}\n  stream_usage: leave\n\
          \x20 must_inspect: [api.openai.com]\n\
+         \x20 bodies: leave\n\
          prices:\n  file: prices.json\n\
          telemetry:\n  exchange_log: stderr\n  semconv: draft\n\
          \x20 otlp: {endpoint: 'http://c:4317', protocol: grpc, certificate: c.pem}\n\
@@ -64,6 +66,7 @@ fn every_key_is_read() {
         }]
     );
     assert_eq!(config.models.stream_usage, StreamUsage::Leave);
+    assert_eq!(config.models.bodies, Bodies::Leave);
     assert_eq!(config.prices.file, Some("prices.json".into()));
     let telemetry = config.telemetry;
     assert_eq!(telemetry.exchange_log, Some(Destination::Stderr));

@@ -130,7 +130,7 @@ impl Metrics {
                 &registry,
                 counters(
                     "weir_exchanges_total",
-                    "Exchanges that were inspected, or refused at the request.",
+                    "Exchanges with model providers, also those refused at the request.",
                     &["provider", "operation", "status_class", "outcome"],
                 ),
             ),
@@ -217,7 +217,7 @@ impl Metrics {
         self.connections
             .with_label_values(&[decision.as_str(), reason.as_str()])
             .inc();
-        if decision == Decision::Intercept {
+        if (decision, reason) == (Decision::Intercept, Reason::CatalogueHost) {
             self.coverage.inspected();
         }
     }

@@ -138,6 +138,13 @@ pub struct Opening {
     pub process: Option<Process>,
 }
 
+impl Opening {
+    /// Whether bodies are read, if there are any.
+    fn is_read(&self) -> bool {
+        self.reason != Reason::BodiesNotRead
+    }
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -191,8 +198,10 @@ impl Exchange {
         let inspector = opening
             .target
             .clone()
+            .filter(|_| opening.is_read())
             .map(|target| Box::new(Inspector::new(target, &opening.request_headers)));
-        let trace = inspector
+        let trace = opening
+            .target
             .is_some()
             .then(|| meter.trace(&opening.request_headers));
         let payload = meter.payload(&opening, trace.as_ref()).map(Box::new);
@@ -308,9 +317,10 @@ impl Exchange {
         }
     }
 
-    /// What was addressed.
+    /// What was addressed, if what is said to it is read.
     pub(super) fn target(&self) -> Option<&Target> {
-        self.opening.target.as_ref()
+        let target = self.opening.target.as_ref();
+        target.filter(|_| self.opening.is_read())
     }
 
     /// From now on its calls have exchanges of their own.

@@ -64,6 +64,8 @@ macro_rules! reasons {
 reasons! {
     /// The host is a model provider in the catalogue.
     CatalogueHost => "catalogue_host",
+    /// The host is a model provider, and the configuration leaves bodies unread.
+    BodiesNotRead => "bodies_not_read",
     /// The host is in no rule of the catalogue.
     NotInCatalogue => "not_in_catalogue",
     /// The ClientHello names no server.

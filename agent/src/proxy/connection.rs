@@ -289,7 +289,7 @@ impl Accepted {
         };
         self.proxy
             .metrics
-            .connection(Decision::Intercept, Reason::CatalogueHost);
+            .connection(Decision::Intercept, self.proxy.reason(&host));
         let (call, client) = self.intercepted(host, provider, None);
         h1::relay(client, upstream, call).await;
     }
@@ -335,7 +335,7 @@ impl Accepted {
         }
         self.proxy
             .metrics
-            .connection(Decision::Intercept, Reason::CatalogueHost);
+            .connection(Decision::Intercept, self.proxy.reason(&host));
         let config = self.proxy.downstream.answering(picked.as_deref());
         let (call, client) = self.intercepted(host, provider, Some(client));
         let accept = TlsAcceptor::from(config).accept(client);

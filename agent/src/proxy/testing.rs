@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2};
 use crate::{
+    config::Bodies,
     export::prometheus::Metrics,
     llm::catalogue::{Catalogue, Provider},
     meter::{
@@ -142,5 +143,6 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         processes: Processes::unknown(),
         refusers: None,
         stream_usage: true,
+        bodies: Bodies::Read,
     }
 }

@@ -7,7 +7,7 @@ use weir::llm::usage::{Provenance, Usage};
 use weir::meter::prices::PriceTable;
 use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::{CostProvenance, OutcomeKind, Protocol, Record};
-use weir_emulator::{Ended as End, Told};
+use weir_emulator::{Ended as End, Told, UsageTold};
 use weir_tests::calls::{Call, Mode, Surface};
 use weir_tests::curl::{Batch, Http, Transfer};
 use weir_tests::world::World;
@@ -232,5 +232,40 @@ fn usage_that_the_application_did_not_ask_for_is_metered_and_not_shown() -> Resu
         ensure!(!direct.text().contains("\"usage\""), "{direct:?}");
         ensure!(direct.field("content-encoding").is_some(), "{direct:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_configuration_can_leave_bodies_unread() -> Result<()> {
+    let world = World::new()?;
+    let calls: Vec<Call> = Http::ALL
+        .into_iter()
+        .map(|http| Call::new(Surface::Chat, Mode::Streamed, http, "unread"))
+        .collect();
+    let transfers: Vec<Transfer> = calls.iter().map(Call::transfer).collect();
+    let weir = world.weir().configured("models: {bodies: leave}");
+    let (answers, ended) = Batch::new(&world, "through", &transfers)?.through(weir)?;
+    let ended = ended.succeeded()?;
+    ended.all_are(calls.len(), Decision::Intercept, Reason::BodiesNotRead)?;
+    for (record, answer) in ended.records().iter().zip(&answers) {
+        ensure!(record.operation.as_deref() == Some("chat"), "{record:?}");
+        ensure!(
+            record.tokens_provenance == Provenance::Unknown && record.response_model.is_none(),
+            "{record:?}"
+        );
+        ensure!(record.rules.is_empty(), "{record:?}");
+        ensure!(
+            answer.status == 200 && !answer.body.is_empty(),
+            "{answer:?}"
+        );
+    }
+    // Nobody would read the usage, so nobody asks for it.
+    let told = world
+        .emulator
+        .wait_ledger(|told| told.len() == calls.len())?;
+    ensure!(
+        told.iter().all(|told| told.usage_told == UsageTold::No),
+        "{told:?}"
+    );
     Ok(())
 }

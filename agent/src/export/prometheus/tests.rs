@@ -54,6 +54,28 @@ fn an_exchange_is_in_every_metric_it_belongs_to() {
 }
 
 #[test]
+fn only_what_is_read_counts_as_inspected() {
+    let metrics = Metrics::new();
+    metrics.set_kernel_flows(&[0; FlowReason::COUNT]);
+    metrics.connection(Decision::Intercept, Reason::CatalogueHost);
+    metrics.connection(Decision::Intercept, Reason::BodiesNotRead);
+    metrics.connection(Decision::Splice, Reason::NotInCatalogue);
+    let redirected = FlowReason::ALL.map(|reason| 4 * u64::from(reason == FlowReason::Redirected));
+    metrics.set_kernel_flows(&redirected);
+    assert_eq!(
+        lines(&metrics, "weir_coverage_ratio{scope=\"captured_ports\"}"),
+        ["weir_coverage_ratio{scope=\"captured_ports\"} 0.25"]
+    );
+    assert_eq!(
+        lines(
+            &metrics,
+            "weir_connections_total{decision=\"intercept\",reason=\"bodies"
+        ),
+        ["weir_connections_total{decision=\"intercept\",reason=\"bodies_not_read\"} 1"]
+    );
+}
+
+#[test]
 fn unknown_is_not_zero() {
     let metrics = Metrics::new();
     let mut record = golden();

@@ -138,6 +138,32 @@ fn an_exchange_ends_in_a_record() {
 }
 
 #[test]
+fn of_bodies_that_are_not_read_nothing_but_bytes_and_times_is_known() {
+    let (mut exchange, sink) = open(Opening {
+        reason: Reason::BodiesNotRead,
+        ..opening()
+    });
+    exchange.request_head_forwarded();
+    exchange.request_body(REQUEST);
+    exchange.request_end();
+    exchange.response_head(200, &typed("text/event-stream"));
+    exchange.response_body(CHUNK);
+    exchange.response_body(LAST);
+    clock::pass(7);
+    exchange.finish(Outcome::Complete);
+    let record = sink.only();
+    assert_eq!(record.reason, Reason::BodiesNotRead);
+    assert_eq!(record.operation.as_deref(), Some("chat"));
+    assert_eq!((record.status, record.stream), (Some(200), None));
+    assert_eq!(record.bytes_received, (CHUNK.len() + LAST.len()) as u64);
+    assert_eq!(record.duration_ms, Duration::from_millis(7).into());
+    assert_eq!((record.request_model, record.response_model), (None, None));
+    assert_eq!(record.tokens_provenance, Provenance::Unknown);
+    assert_eq!((record.input_tokens, record.cost_usd), (None, None));
+    assert!(record.problems.is_empty());
+}
+
+#[test]
 fn an_exchange_that_is_dropped_is_recorded_as_aborted() {
     let (mut exchange, sink) = open(opening());
     exchange.request_body(REQUEST);

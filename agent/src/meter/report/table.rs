@@ -257,6 +257,13 @@ fn legend(table: &str, report: &Report) -> String {
     if report.records().any(is_stated) {
         notes.push(format!("{STATED} stated by the provider"));
     }
+    let not_read = report.totals().exchanges_not_read;
+    if not_read > 0 {
+        notes.push(format!(
+            "{} not read, as configured (models.bodies: leave)",
+            grouped(not_read)
+        ));
+    }
     if sums.unpriced_exchanges > 0 {
         let calls = if sums.unpriced_exchanges == 1 {
             "call"

@@ -112,6 +112,21 @@ fn totals_add_up_what_is_known() {
 }
 
 #[test]
+fn calls_that_were_left_unread_are_counted_and_said() {
+    let not_read = Record {
+        reason: Reason::BodiesNotRead,
+        ..unknown()
+    };
+    let report = report([golden(), not_read]);
+    assert_eq!(json(&report)["totals"]["exchanges_not_read"], 1);
+    let table = report.to_table(100);
+    assert!(
+        table.contains("1 not read, as configured (models.bodies: leave)"),
+        "{table}"
+    );
+}
+
+#[test]
 fn records_in_the_report_are_records() {
     let written: Vec<Record> =
         serde_json::from_value(json(&report([golden()]))["exchanges"].take())

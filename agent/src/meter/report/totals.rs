@@ -21,10 +21,12 @@ const OTHER: &str = "other";
 /// Sums over all records. A sum is null while nothing known was added to it.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Totals {
-    /// Inspected exchanges.
+    /// Exchanges with model providers.
     pub exchanges: u64,
     /// Those that ended otherwise than complete, or with an error.
     pub errors: u64,
+    /// Those whose bodies were left unread, as configured.
+    pub exchanges_not_read: u64,
     /// Records of every kind that are not in the list of exchanges any more.
     pub exchanges_omitted: u64,
     /// Records by decision.
@@ -74,7 +76,7 @@ pub struct ModelTotals {
     pub provider: String,
     /// The model that answered, or else was asked for.
     pub model: String,
-    /// Inspected exchanges.
+    /// Exchanges with it.
     pub exchanges: u64,
     /// What was used.
     #[serde(flatten)]
@@ -106,6 +108,7 @@ impl Totals {
             return;
         }
         self.exchanges += 1;
+        self.exchanges_not_read += u64::from(record.reason == Reason::BodiesNotRead);
         let failed = record.outcome != OutcomeKind::Complete || record.error.is_some();
         self.errors += u64::from(failed);
         self.sums.add(record);

@@ -38,6 +38,10 @@ fn upgraded(fields: &[(&'static str, &str)]) -> Headers {
 const WEBSOCKET: &[(&str, &str)] = &[("upgrade", "websocket")];
 
 fn socket(api: Api, headers: &Headers) -> (Socket, Arc<Kept>) {
+    socket_because(Reason::CatalogueHost, api, headers)
+}
+
+fn socket_because(reason: Reason, api: Api, headers: &Headers) -> (Socket, Arc<Kept>) {
     let sink = Arc::new(Kept::default());
     let meter = Meter::new(Instant::now, sink.clone(), Arc::new(PriceTable::builtin()));
     let opening = Opening {
@@ -47,7 +51,7 @@ fn socket(api: Api, headers: &Headers) -> (Socket, Arc<Kept>) {
         target: Some(api.into()),
         request_headers: Headers::default(),
         decision: Decision::Intercept,
-        reason: Reason::CatalogueHost,
+        reason,
         protocol: Protocol::H1,
         process: None,
     };
@@ -111,6 +115,24 @@ fn a_call_is_recorded_when_it_ends_and_the_connection_when_it_does() {
     assert_eq!(session.bytes_sent, frame(CREATE).len() as u64);
     assert_eq!(session.bytes_received, received as u64);
     assert_ne!(session.id, call.id);
+}
+
+#[test]
+fn a_connection_that_is_left_unread_has_no_calls() {
+    let (mut socket, sink) = socket_because(
+        Reason::BodiesNotRead,
+        Api::OpenAiResponsesSocket,
+        &upgraded(WEBSOCKET),
+    );
+    socket.passed(Side::Client, &frame(CREATE));
+    socket.passed(Side::Server, &frame(DONE));
+    socket.finish(Outcome::Complete);
+    let [only] = &sink.take()[..] else {
+        panic!("one connection, one record")
+    };
+    assert_eq!(only.tokens_provenance, Provenance::Unknown);
+    assert_eq!(only.request_model, None);
+    assert_eq!(only.bytes_received, frame(DONE).len() as u64);
 }
 
 #[test]
