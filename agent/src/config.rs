@@ -26,7 +26,7 @@ pub use models::{Bodies, HostPattern, ModelHost, ModelsConfig, StreamUsage};
 pub use prices::PricesConfig;
 pub use telemetry::{
     BodyBytesMax, CaptureDestination, CaptureRule, Destination, OtlpConfig, OtlpProtocol,
-    PayloadConfig, Semconv, Share, TelemetryConfig,
+    PayloadConfig, Propagate, Semconv, Share, TelemetryConfig,
 };
 pub use tls::{OnRefusal, PassFor, TlsConfig, UpstreamRoot, UpstreamRoots};
 

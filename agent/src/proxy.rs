@@ -41,7 +41,7 @@ pub use self::{
     refusers::Refusers,
 };
 use crate::{
-    config::Bodies,
+    config::{Bodies, Propagate},
     export::prometheus::Metrics,
     llm::{
         catalogue::{Catalogue, Provider},
@@ -95,6 +95,8 @@ pub struct Proxy {
     pub stream_usage: bool,
     /// Whether the bodies of calls are read.
     pub bodies: Bodies,
+    /// Whether calls carry their span as trace context.
+    pub propagate: Propagate,
 }
 
 impl Proxy {

@@ -1,9 +1,10 @@
-//! What happens to bodies on their way through: shown to the exchange, and
-//! changed only by a rule that says so.
+//! What happens to messages on their way through: bodies are shown to the
+//! exchange, and anything is changed only by a rule that says so.
 //!
-//! There is one such rule so far, `stream_usage`: streams of OpenAI's chats and
+//! There are two such rules so far. `stream_usage`: streams of OpenAI's chats and
 //! completions report no usage unless asked, so weir asks, and removes from the
-//! stream what asking added.
+//! stream what asking added. `trace_context`, only if it is configured: requests
+//! carry the exchange's span as their trace context.
 
 use crate::{
     llm::{
@@ -13,8 +14,15 @@ use crate::{
     meter::exchange::Exchange,
 };
 
-/// The name of the rule in records.
+/// The name of the rule about usage in records.
 pub const STREAM_USAGE: &str = "stream_usage";
+/// The name of the rule about the trace context in records.
+pub const TRACE_CONTEXT: &str = "trace_context";
+/// The field that the rule about the trace context sets.
+pub const TRACEPARENT: &str = "traceparent";
+/// Fields that say which others a signature of the request covers: of AWS'
+/// signatures, whose query may say so, too, and of RFC 9421.
+pub const SIGNATURES: [&str; 2] = ["authorization", "signature-input"];
 /// Largest request body that is held for the rule. Above it the request passes
 /// as it is and its tokens are estimated: chats of this size are mostly images.
 pub const HELD_BODY_MAX: usize = 8 * 1024 * 1024;
@@ -76,6 +84,25 @@ impl Filtered {
         self.0.finish(&mut out);
         out
     }
+}
+
+/// The trace context for a request, once the record names the rule. None where
+/// one of `signatures`, which are the target and the values of [`SIGNATURES`],
+/// mentions the field: to set it would break the signature.
+#[must_use]
+pub fn trace_context<'a>(
+    exchange: &mut Exchange,
+    mut signatures: impl Iterator<Item = &'a [u8]>,
+) -> Option<String> {
+    let is_mentioned = |text: &[u8]| {
+        memchr::memmem::find(&text.to_ascii_lowercase(), TRACEPARENT.as_bytes()).is_some()
+    };
+    if signatures.any(is_mentioned) {
+        return None;
+    }
+    let context = exchange.context()?;
+    exchange.rule_applied(TRACE_CONTEXT);
+    Some(context)
 }
 
 /// Notes in the record that the request was changed.

@@ -337,6 +337,7 @@ impl Serving {
                 .then(|| Mutex::new(Refusers::new(prepared.config.tls.pass_for.get()))),
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
             bodies: prepared.config.models.bodies,
+            propagate: prepared.config.telemetry.propagate,
         });
         if let Some(counts) = kernel() {
             metrics.set_kernel_flows(&counts);

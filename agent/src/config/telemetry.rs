@@ -18,6 +18,8 @@ pub struct TelemetryConfig {
     pub exchange_log: Option<Destination>,
     /// Which generation of OpenTelemetry's conventions names spans and metrics.
     pub semconv: Option<Semconv>,
+    /// Whether providers are told which span a call belongs to.
+    pub propagate: Propagate,
     /// Spans and metrics for an OpenTelemetry collector.
     pub otlp: OtlpConfig,
     /// Payloads, by rule; by default none.
@@ -36,6 +38,19 @@ impl TelemetryConfig {
             *file = directory.join(&file);
         }
     }
+}
+
+/// Whether `traceparent` of requests to providers names weir's span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagate {
+    /// It is as the application sent it, or not there. The default: a provider
+    /// has no part in the operator's traces, and headers stay as they are.
+    #[default]
+    Off,
+    /// It is set, except where a signature of the application covers it: for
+    /// servers of one's own, whose spans then lie below weir's.
+    On,
 }
 
 /// Where lines go.

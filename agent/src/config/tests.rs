@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Bodies, CaptureDestination, Config, ConfigError, Destination, OnRefusal, OtlpProtocol, Ports,
-    Semconv, StreamUsage, UpstreamRoot,
+    Propagate, Semconv, StreamUsage, UpstreamRoot,
 };
 use crate::llm::catalogue::HostRule;
 use weir_common::{OnProxyDown, Quic};
@@ -31,6 +31,7 @@ fn nothing_written_means_the_defaults() {
     assert_eq!(config.models.stream_usage, StreamUsage::Ask);
     assert_eq!(config.models.bodies, Bodies::Read);
     assert_eq!(config.prices.file, None);
+    assert_eq!(config.telemetry.propagate, Propagate::Off);
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn every_key_is_read() {
          \x20 must_inspect: [api.openai.com]\n\
          \x20 bodies: leave\n\
          prices:\n  file: prices.json\n\
-         telemetry:\n  exchange_log: stderr\n  semconv: draft\n\
+         telemetry:\n  exchange_log: stderr\n  semconv: draft\n  propagate: on\n\
          \x20 otlp: {endpoint: 'http://c:4317', protocol: grpc, certificate: c.pem}\n\
          \x20 capture:\n    to: said.jsonl\n    body_bytes_max: 1024\n\
          \x20   rules: [{host: '*.example.com', operation: chat, model: 'gpt*', sample: 0.5}]\n",
@@ -71,6 +72,7 @@ fn every_key_is_read() {
     let telemetry = config.telemetry;
     assert_eq!(telemetry.exchange_log, Some(Destination::Stderr));
     assert_eq!(telemetry.semconv, Some(Semconv::Draft));
+    assert_eq!(telemetry.propagate, Propagate::On);
     assert_eq!(telemetry.otlp.endpoint.as_deref(), Some("http://c:4317"));
     assert_eq!(telemetry.otlp.protocol, Some(OtlpProtocol::Grpc));
     assert_eq!(telemetry.otlp.certificate, Some("c.pem".into()));

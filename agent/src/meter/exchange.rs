@@ -317,6 +317,12 @@ impl Exchange {
         }
     }
 
+    /// The trace context for upstream, if the exchange has a span.
+    #[must_use]
+    pub fn context(&self) -> Option<String> {
+        self.trace.as_ref().map(Trace::context)
+    }
+
     /// What was addressed, if what is said to it is read.
     pub(super) fn target(&self) -> Option<&Target> {
         let target = self.opening.target.as_ref();

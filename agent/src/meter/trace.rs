@@ -1,7 +1,7 @@
 //! Where an exchange stands in a distributed trace: the application's, if its
 //! request carried a W3C trace context, or one of its own.
 //!
-//! Reading only: nothing here adds a field to a request. A context that breaks
+//! Nothing here adds a field to a request: that is for a rule of the tap. A context that breaks
 //! any rule of the specification is as good as none (Trace Context §3.2.2.3);
 //! guessing at it would tie the exchange to somebody else's trace.
 
@@ -181,6 +181,17 @@ impl Trace {
             }
         }
     }
+
+    /// The value of `traceparent` for whoever is called: their parent is the span
+    /// of the exchange. A trace that begins here may be recorded, and says so.
+    #[must_use]
+    pub fn context(&self) -> String {
+        let Self {
+            trace_id, span_id, ..
+        } = self;
+        let flags = self.parent_flags.unwrap_or(SAMPLED);
+        format!("00-{trace_id}-{span_id}-{flags:02x}")
+    }
 }
 
 /// Two lower-case hexadecimal digits.
@@ -217,6 +228,20 @@ mod tests {
         );
         assert_eq!(trace.parent_flags, Some(SAMPLED));
         assert_eq!(trace.state.as_deref(), Some("vendor=1"));
+    }
+
+    #[test]
+    fn whoever_is_called_continues_the_trace_below_the_exchange() {
+        let unrecorded = GOOD.replace("-01", "-00");
+        let parent = Parent::parse(&unrecorded, None).expect("a good context");
+        let trace = Trace::continuing(Some(parent), || 7);
+        assert_eq!(
+            trace.context(),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-00"
+        );
+        let begun = Trace::continuing(None, || 7).context();
+        let parent = Parent::parse(&begun, None).expect("a good context");
+        assert_eq!(parent.flags, SAMPLED);
     }
 
     #[test]

@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     bounds::Bound,
+    config::Propagate,
     llm::{
         classify::{Api, classify},
         headers::Headers,
@@ -444,6 +445,16 @@ async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
             ],
         )
         .into();
+    }
+    if call.proxy.propagate == Propagate::On {
+        let signatures = tap::SIGNATURES
+            .iter()
+            .flat_map(|it| head::values(&wire_head, it));
+        let signatures = signatures.chain([head.target.as_bytes()]);
+        let context = tap::trace_context(&mut lock(shared).exchange, signatures);
+        if let Some(context) = context {
+            wire_head = head::edited(&wire_head, &[Edit::Set(tap::TRACEPARENT, &context)]).into();
+        }
     }
     let mut body = Body::new(head.framing);
     let hold = head.framing != Framing::Length(0)

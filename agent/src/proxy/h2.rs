@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     bounds::Bound,
+    config::Propagate,
     llm::{
         classify::{Api, classify},
         headers::Headers,
@@ -294,6 +295,9 @@ async fn run(
     received: Instant,
 ) -> Result<(), Gone> {
     let (mut parts, mut body) = request.into_parts();
+    if call.proxy.propagate == Propagate::On {
+        carry_context(&mut parts, shared);
+    }
     let rule = AtomicBool::new(false);
     let hold = !body.is_end_stream()
         && tap::holds_request(
@@ -374,6 +378,22 @@ async fn run(
         to_upstream.send_reset(*code);
     }
     result
+}
+
+/// Sets the trace context of a request to the exchange's span.
+fn carry_context(parts: &mut http::request::Parts, shared: &Sharing) {
+    let target = parts.uri.path_and_query().map(|it| it.as_str().as_bytes());
+    let fields = tap::SIGNATURES.iter().flat_map(|name| {
+        let values = parts.headers.get_all(*name).iter();
+        values.map(HeaderValue::as_bytes)
+    });
+    let mut context = None;
+    observe(shared, |exchange| {
+        context = tap::trace_context(exchange, fields.chain(target));
+    });
+    if let Some(context) = context.and_then(|it| HeaderValue::try_from(it).ok()) {
+        parts.headers.insert(tap::TRACEPARENT, context);
+    }
 }
 
 /// Reads a body that a rule needs whole: to its end, or to the bound.

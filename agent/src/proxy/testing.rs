@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2};
 use crate::{
-    config::Bodies,
+    config::{Bodies, Propagate},
     export::prometheus::Metrics,
     llm::catalogue::{Catalogue, Provider},
     meter::{
@@ -56,12 +56,19 @@ pub(super) enum Version {
 
 impl Relayed {
     pub(super) async fn start(version: Version) -> Self {
+        Self::start_with(version, |_| {}).await
+    }
+
+    /// With some of the proxy's settings changed.
+    pub(super) async fn start_with(version: Version, change: impl FnOnce(&mut Proxy)) -> Self {
         let (client, near) = pair().await;
         let (far, server) = pair().await;
         let records = Arc::new(Records::default());
         let sink = Arc::clone(&records) as Arc<dyn RecordSink>;
+        let mut proxy = proxy(sink);
+        change(&mut proxy);
         let call = Intercepted {
-            proxy: Arc::new(proxy(sink)),
+            proxy: Arc::new(proxy),
             host: HOST.into(),
             provider: Provider::OpenAi,
             origin: SocketAddr::from(([203, 0, 113, 7], 443)),
@@ -144,5 +151,6 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         refusers: None,
         stream_usage: true,
         bodies: Bodies::Read,
+        propagate: Propagate::Off,
     }
 }

@@ -176,6 +176,9 @@ pub(in crate::proxy) fn response(
 /// One change to a head.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) enum Edit<'a> {
+    /// Makes this the only value of the field of this (lower-case) name: in the
+    /// place of the first there is, or else behind all others.
+    Set(&'a str, &'a str),
     /// Replaces the value of every field of this (lower-case) name.
     Replace(&'a str, &'a str),
     /// Removes every field of this (lower-case) name.
@@ -188,19 +191,28 @@ pub(in crate::proxy) enum Edit<'a> {
 #[must_use]
 pub(in crate::proxy) fn edited(head: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.len());
+    let mut is_set = false;
     for (index, line) in head.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let colon = line
             .iter()
             .position(|byte| *byte == b':')
             .filter(|_| index > 0);
         let Some((name, rest)) = colon.and_then(|at| line.split_at_checked(at)) else {
+            if index > 0 && !is_set {
+                for edit in edits {
+                    if let Edit::Set(name, value) = edit {
+                        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                    }
+                }
+            }
             out.extend_from_slice(line);
             continue;
         };
         let edit = edits.iter().find(|edit| match edit {
-            Edit::Replace(of, _) | Edit::Remove(of) | Edit::RemoveTokens(of, _) => {
-                name.eq_ignore_ascii_case(of.as_bytes())
-            }
+            Edit::Set(of, _)
+            | Edit::Replace(of, _)
+            | Edit::Remove(of)
+            | Edit::RemoveTokens(of, _) => name.eq_ignore_ascii_case(of.as_bytes()),
         });
         let value = match edit {
             None => {
@@ -208,6 +220,11 @@ pub(in crate::proxy) fn edited(head: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
                 continue;
             }
             Some(Edit::Remove(_)) => continue,
+            Some(Edit::Set(..)) if is_set => continue,
+            Some(Edit::Set(_, value)) => {
+                is_set = true;
+                (*value).to_owned()
+            }
             Some(Edit::Replace(_, value)) => (*value).to_owned(),
             Some(Edit::RemoveTokens(_, tokens)) => {
                 let value = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
@@ -231,6 +248,21 @@ pub(in crate::proxy) fn edited(head: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     out
+}
+
+/// The values of all fields of this (lower-case) name.
+pub(in crate::proxy) fn values<'a>(
+    head: &'a [u8],
+    name: &'a str,
+) -> impl Iterator<Item = &'a [u8]> {
+    head.split(|byte| *byte == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let (own, value) = line.split_at_checked(at)?;
+            let value = value.get(1..)?.trim_ascii();
+            own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
 }
 
 /// The bytes of the head, blank line included, once they are all there.
@@ -474,5 +506,22 @@ mod tests {
                 .to_string()
         );
         assert_eq!(edited(head, &[]), head);
+    }
+
+    #[test]
+    fn a_field_is_set_where_it_stands_or_behind_all_others() {
+        let set = |fields: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let edited = edited(head.as_bytes(), &[Edit::Set("x-a", "2")]);
+            String::from_utf8(edited).unwrap()
+        };
+        assert_eq!(set(""), "GET / HTTP/1.1\r\nHost: a\r\nx-a: 2\r\n\r\n");
+        assert_eq!(
+            set("X-A:1\r\nx-b: 3\r\nx-a: 4\r\n"),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-A: 2\r\nx-b: 3\r\n\r\n"
+        );
+        let head = b"GET /x:y HTTP/1.1\r\nA: 1\r\na:2\r\nB: 3\r\n\r\n";
+        let values: Vec<_> = values(head, "a").collect();
+        assert_eq!(values, [b"1", b"2"]);
     }
 }

@@ -6,9 +6,10 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
+    config::Propagate,
     meter::{
         reason::{Decision, Reason},
-        record::OutcomeKind,
+        record::{OutcomeKind, Record},
     },
     proxy::testing::{Relayed, Version, expect, send_split, within},
 };
@@ -26,6 +27,12 @@ const MESSAGES: &[(&str, &[u8], &[u8])] = &[
           3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n\
           1\r\na\r\n002\r\nbc\r\n0\r\ngrpc-status: 0\r\n\r\n",
+    ),
+    (
+        "a trace context stays, and none is added",
+        b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\
+          TraceParent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
     ),
     (
         "interim responses come first",
@@ -363,6 +370,78 @@ async fn usage_is_asked_for_and_its_traces_are_removed() {
         (Some(9), Some(1))
     );
     assert_eq!(records[0].rules, ["stream_usage"]);
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// What upstream gets of a request with these fields when contexts are carried
+/// on, and the record.
+async fn carried(path: &str, fields: &str) -> (String, Record) {
+    let mut relayed = Relayed::start_with(Version::Http1, |proxy| {
+        proxy.propagate = Propagate::On;
+    })
+    .await;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: api.openai.com\r\n{fields}\r\n");
+    relayed.client.write_all(request.as_bytes()).await.unwrap();
+    let mut got = String::new();
+    while !got.ends_with("\r\n\r\n") {
+        let mut buffer = [0; 1024];
+        let count = within(relayed.server.read(&mut buffer)).await.unwrap();
+        assert_ne!(count, 0, "{got}");
+        got.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    let response = b"HTTP/1.1 204 No Content\r\n\r\n";
+    relayed.server.write_all(response).await.unwrap();
+    expect(&mut relayed.client, response, "response").await;
+    let mut records = relayed.records().await;
+    assert_eq!(records.len(), 1);
+    (got, records.remove(0))
+}
+
+#[tokio::test]
+async fn the_trace_context_is_carried_on_by_a_rule_that_the_record_names() {
+    let context = |record: &Record| record.trace.as_ref().unwrap().context();
+    let (got, record) = carried("/v1/models", &format!("TraceParent:{PARENT}\r\nX: 1\r\n")).await;
+    let own = context(&record);
+    assert!(own.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && own != PARENT);
+    assert_eq!(
+        got,
+        format!(
+            "GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\nTraceParent: {own}\r\nX: 1\r\n\r\n"
+        )
+    );
+    assert_eq!(record.rules, ["trace_context"]);
+
+    let (got, record) = carried("/v1/models", "").await;
+    assert!(got.ends_with(&format!("\r\ntraceparent: {}\r\n\r\n", context(&record))));
+    assert_eq!(record.rules, ["trace_context"]);
+}
+
+#[tokio::test]
+async fn a_trace_context_that_was_signed_stays() {
+    let field = format!("traceparent: {PARENT}\r\n");
+    let signed = "Authorization: AWS4-HMAC-SHA256 Credential=A/d/r/bedrock/aws4_request, \
+                  SignedHeaders=host;traceparent;x-amz-date, Signature=0\r\n";
+    for (path, fields) in [
+        ("/v1/models", field.clone() + signed),
+        (
+            "/v1/models",
+            field.clone() + "Signature-Input: s=(\"TraceParent\");created=1\r\n",
+        ),
+        (
+            "/v1/models?X-Amz-SignedHeaders=host%3Btraceparent",
+            field.clone(),
+        ),
+    ] {
+        let (got, record) = carried(path, &fields).await;
+        let sent = format!("GET {path} HTTP/1.1\r\nHost: api.openai.com\r\n{fields}\r\n");
+        assert_eq!(got, sent);
+        assert!(record.rules.is_empty());
+    }
+    // Another signature does not mind.
+    let unsigned = signed.replace("traceparent;", "");
+    let (_, record) = carried("/v1/models", &(field + &unsigned)).await;
+    assert_eq!(record.rules, ["trace_context"]);
 }
 
 /// Sends a request that must be refused: the answer, what was recorded, and

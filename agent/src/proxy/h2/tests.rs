@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::task::JoinSet;
 
 use crate::{
+    config::Propagate,
     meter::{
         reason::{Decision, Reason},
         record::{OutcomeKind, Record},
@@ -24,7 +25,16 @@ async fn between<F>(test: impl FnOnce(Requests, Connection) -> F) -> Vec<Record>
 where
     F: Future<Output = ()>,
 {
-    let mut relayed = Relayed::start(Version::Http2).await;
+    between_in(Relayed::start(Version::Http2).await, test).await
+}
+
+async fn between_in<F>(
+    mut relayed: Relayed,
+    test: impl FnOnce(Requests, Connection) -> F,
+) -> Vec<Record>
+where
+    F: Future<Output = ()>,
+{
     let idle = || async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         tokio::net::TcpStream::connect(listener.local_addr().unwrap())
@@ -412,6 +422,45 @@ async fn usage_is_asked_for_and_its_traces_are_removed() {
         (Some(9), Some(1))
     );
     assert_eq!(records[0].rules, ["stream_usage"]);
+}
+
+/// The trace contexts that upstream gets of a request with this one, and the
+/// record.
+async fn carried(propagate: Propagate, context: Option<&'static str>) -> (Vec<String>, Record) {
+    let relayed = Relayed::start_with(Version::Http2, |proxy| proxy.propagate = propagate).await;
+    let mut got = Vec::new();
+    let seen = &mut got;
+    let mut records = between_in(relayed, |requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let mut asked = request("/v1/models");
+        if let Some(context) = context {
+            let context = HeaderValue::from_static(context);
+            asked.headers_mut().insert("traceparent", context);
+        }
+        let (response, _body) = requests.send_request(asked, true).unwrap();
+        let (request, mut respond) = server.accept().await.unwrap().unwrap();
+        let _driver = drive(server);
+        let contexts = request.headers().get_all("traceparent").iter();
+        seen.extend(contexts.map(|it| it.to_str().unwrap().to_owned()));
+        respond.send_response(Response::new(()), true).unwrap();
+        response.await.unwrap();
+    })
+    .await;
+    assert_eq!(records.len(), 1);
+    (got, records.remove(0))
+}
+
+#[tokio::test]
+async fn the_trace_context_is_carried_on_only_if_configured() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    for context in [None, Some(PARENT)] {
+        let (got, record) = carried(Propagate::On, context).await;
+        assert_eq!(got, [record.trace.unwrap().context()]);
+        assert_eq!(record.rules, ["trace_context"]);
+        let (got, record) = carried(Propagate::Off, context).await;
+        assert_eq!(got, Vec::from_iter(context));
+        assert!(record.rules.is_empty());
+    }
 }
 
 /// A call of xAI's over gRPC, with what upstream says in the head, in the body
