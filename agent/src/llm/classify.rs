@@ -92,15 +92,25 @@ pub fn classify(
     let session = (row.api == Api::Mcp)
         .then(|| RpcSession::of_request(query, headers))
         .flatten();
+    let model = model(row.api, captured, query);
     Target {
         ends_session: session.is_some() && method == "DELETE",
         session,
-        api: row.api,
-        model: model(row.api, captured, query),
+        api: match (row.api, model.as_deref()) {
+            (Api::BedrockInvoke, Some(model)) if embeds(model) => Api::BedrockEmbed,
+            (api, _) => api,
+        },
+        model,
         id: captured.id.and_then(name),
         stream: row.stream,
         row: Some(index),
     }
+}
+
+/// Whether a model that Bedrock invokes makes embeddings: makers call it so, and
+/// nothing else in a request says it for all of them.
+fn embeds(model: &str) -> bool {
+    model.contains("embed")
 }
 
 /// The model that stands in the path, or in the query of a realtime session.

@@ -99,7 +99,7 @@ impl Format {
                 Some(Self::GeminiInteractions)
             }
             Api::BedrockConverse => Some(Self::BedrockConverse),
-            Api::BedrockInvoke => Some(Self::BedrockInvoke),
+            Api::BedrockInvoke | Api::BedrockEmbed => Some(Self::BedrockInvoke),
             Api::SageMakerInvoke | Api::VertexRawPredict => Some(Self::AnyModel),
             Api::CohereChat
             | Api::CohereChatV1
@@ -251,6 +251,8 @@ impl Format {
             reading.error = error.and_then(|error| coded(error.split(':').next()?));
             reading.head_usage.input = tokens("x-amzn-bedrock-input-token-count");
             reading.head_usage.output = tokens("x-amzn-bedrock-output-token-count");
+            // Converse says it in the body, which comes first.
+            reading.service_tier = headers.get("x-amzn-bedrock-service-tier").and_then(coded);
         }
         if self == Self::Tgi {
             reading.head_usage.input = tokens("x-prompt-tokens");

@@ -40,6 +40,7 @@ const RESPONSE: &[&str] = &[
     "upgrade",
     "x-amzn-bedrock-input-token-count",
     "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-service-tier",
     "x-amzn-errortype",
     "x-amzn-requestid",
     "x-generated-tokens",

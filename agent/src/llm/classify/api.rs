@@ -99,6 +99,8 @@ apis! {
     BedrockConverse => "chat",
     /// The format of the model, wrapped by Bedrock if it is streamed.
     BedrockInvoke => "chat",
+    /// The same of a model for embeddings.
+    BedrockEmbed => "embeddings",
     /// Event streams in both directions at once.
     BedrockInvokeBidirectional => "chat",
     /// Counting tokens, which is free.
@@ -213,6 +215,7 @@ impl Api {
             | Self::AnthropicSessionEvents
             | Self::BedrockConverse
             | Self::BedrockInvoke
+            | Self::BedrockEmbed
             | Self::BedrockInvokeBidirectional
             | Self::SageMakerInvoke
             | Self::GeminiGenerate

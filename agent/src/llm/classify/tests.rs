@@ -121,6 +121,11 @@ fn models_stand_in_paths() {
             "arn:aws:bedrock:us-east-1:1:inference-profile/us.meta.x",
         ),
         (
+            "/model/amazon.titan-embed-text-v2%3A0/invoke",
+            Api::BedrockEmbed,
+            "amazon.titan-embed-text-v2:0",
+        ),
+        (
             "/v1beta/models/gemini-2.5-pro:generateContent?key=k",
             Api::GeminiGenerate,
             "gemini-2.5-pro",
