@@ -7,6 +7,7 @@
 mod application;
 
 mod anthropic;
+mod bedrock;
 mod cohere;
 mod google;
 mod grpc;

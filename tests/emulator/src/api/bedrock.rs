@@ -87,7 +87,7 @@ pub(super) fn answer(call: &Call<'_>, body: Bytes) -> Result<Answer, Refusal> {
     match operation {
         Operation::Converse(delivered) => converse::answer(call, &body, &model, delivered),
         Operation::Invoke(delivered) => invoke::answer(call, &body, &model, delivered),
-        Operation::CountTokens => count::answer(&body),
+        Operation::CountTokens => count::answer(&body, &model),
     }
 }
 

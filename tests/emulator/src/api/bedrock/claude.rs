@@ -8,7 +8,7 @@ use super::super::{Call, Refusal};
 use super::Delivered;
 use super::invoke::{Content, Native};
 use super::model::Model;
-use crate::answer::Event;
+use crate::answer::{Event, Figures};
 
 /// Answers a request.
 pub(super) fn answer(
@@ -32,7 +32,10 @@ pub(super) fn answer(
     };
     Ok(Native {
         seed: telling.seed,
-        figures: telling.figures.clone(),
+        figures: Figures {
+            model: Some(model.own_name().to_owned()),
+            ..telling.figures.clone()
+        },
         tokens: telling.tokens(),
         content,
     })

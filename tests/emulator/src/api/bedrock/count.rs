@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::super::Refusal;
 use super::super::prompt::Prompt;
+use super::model::Model;
 use super::{Told, deliver};
 use crate::answer::{Answer, Event, Figures};
 use crate::seed::Seed;
 use crate::wire::fields::Fields;
 
 /// Answers a request, which has the body of another one in it.
-pub(super) fn answer(body: &Value) -> Result<Answer, Refusal> {
+pub(super) fn answer(body: &Value, model: &Model) -> Result<Answer, Refusal> {
     let input = &body["input"];
     let tokens = if let Some(invoked) = input["invokeModel"]["body"].as_str() {
         Prompt::of_messages(&decoded(invoked)?).tokens()
@@ -25,11 +26,15 @@ pub(super) fn answer(body: &Value) -> Result<Answer, Refusal> {
     let document = json!({"inputTokens": tokens}).to_string();
     let seed = Seed::of_text(&document);
     let figures = Figures {
+        model: Some(model.id().to_owned()),
         input_tokens: tokens,
         ..Figures::default()
     };
     let content = Told::Whole(Event::bare(document));
-    Ok(deliver(seed, Fields::new(), figures, content))
+    let mut answer = deliver(seed, Fields::new(), figures, content);
+    // A count is no response.
+    answer.figures.response_id = None;
+    Ok(answer)
 }
 
 fn decoded(body: &str) -> Result<Value, Refusal> {

@@ -67,8 +67,10 @@ pub(super) fn answer(
             Told::Streamed(chunks.collect())
         }
     };
+    // Most bodies name no model.
+    let named = native.figures.model.clone();
     let figures = Figures {
-        model: Some(model.id().to_owned()),
+        model: named.or_else(|| Some(model.id().to_owned())),
         ..native.figures
     };
     Ok(deliver(native.seed, fields, figures, content))
