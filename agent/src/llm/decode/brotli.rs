@@ -16,7 +16,8 @@ pub(super) struct Brotli {
 
 impl Default for Brotli {
     fn default() -> Self {
-        let state = BrotliState::new(
+        // What is not strict takes windows of a gibibyte.
+        let state = BrotliState::new_strict(
             StandardAlloc::default(),
             StandardAlloc::default(),
             StandardAlloc::default(),
