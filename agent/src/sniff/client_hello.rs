@@ -73,10 +73,12 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
             return Sniffed::InvalidTls("a record of the ClientHello has an impossible length");
         }
         let available = record.0.get(..length).unwrap_or(record.0);
-        message.extend_from_slice(available);
-        if message.len() > HELLO_LEN_MAX.saturating_add(4) {
-            return Sniffed::InvalidTls("the ClientHello is larger than 64 KiB");
-        }
+        // What lies behind the longest message in its last record is not read: its
+        // announced length alone decides, however much has arrived.
+        let room = HELLO_LEN_MAX
+            .saturating_add(4)
+            .saturating_sub(message.len());
+        message.extend_from_slice(available.get(..room).unwrap_or(available));
         rest = record.0.get(length..).unwrap_or_default();
         let complete = message_length(&message)
             .is_some_and(|length| message.len() >= length.saturating_add(4));
@@ -277,6 +279,17 @@ mod tests {
     fn what_follows_the_hello_does_not_matter() {
         let bytes = [records(&full(), 16_384), vec![20, 3, 3, 0, 1, 1]].concat();
         assert_eq!(sniff(&bytes), expected());
+    }
+
+    #[test]
+    fn the_largest_hello_is_read_whatever_lies_behind_it_in_its_record() {
+        let largest = HELLO_LEN_MAX - hello(&extension(51, &[])).len() + 4;
+        let message = hello(&extension(51, &vec![1; largest]));
+        assert_eq!(message.len(), HELLO_LEN_MAX + 4);
+        let alone = sniff(&records(&message, 16_384));
+        assert!(matches!(alone, Sniffed::Tls(_)), "{alone:?}");
+        let followed = [message, vec![0; 1000]].concat();
+        assert_eq!(sniff(&records(&followed, 16_384)), alone);
     }
 
     #[test]
