@@ -132,6 +132,10 @@ impl Reader {
                     }
                     return None;
                 };
+                if end > PART_HEAD_LEN_MAX {
+                    self.state = State::Over;
+                    return None;
+                }
                 self.name = rest.get(..end).and_then(field_name);
                 self.value.clear();
                 self.len = 0;
@@ -277,6 +281,20 @@ mod tests {
         }
         let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
         assert!(Reader::new(&long).is_none());
+    }
+
+    #[test]
+    fn the_head_of_a_part_has_its_bound_however_it_comes() {
+        for (length, fields) in [(PART_HEAD_LEN_MAX - 100, 1), (PART_HEAD_LEN_MAX + 1, 0)] {
+            let form = format!(
+                "--b\r\nX: {}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--",
+                "x".repeat(length)
+            );
+            let pieces: Vec<_> = form.as_bytes().chunks(1).collect();
+            for pieces in [&[form.as_bytes()][..], &pieces] {
+                assert_eq!(read(pieces).0.len(), fields, "{length} bytes");
+            }
+        }
     }
 
     #[test]
