@@ -247,9 +247,7 @@ impl UsageFilter {
 
 /// Whether `bytes` are whole comment lines.
 fn is_only_comments(bytes: &[u8]) -> bool {
-    bytes.starts_with(b":")
-        && bytes.ends_with(b"\n")
-        && sse::lines(bytes).all(|line| line.content.starts_with(b":"))
+    bytes.ends_with(b"\n") && comments_len(bytes) == bytes.len()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,8 +281,23 @@ enum Fate {
     Removed,
 }
 
-/// Appends an event to `out`, without what the option added to it.
+/// How many of the first bytes are whole comment lines.
+fn comments_len(bytes: &[u8]) -> usize {
+    if !bytes.starts_with(b":") {
+        return 0;
+    }
+    sse::lines(bytes)
+        .find(|line| !line.content.starts_with(b":"))
+        .map_or(bytes.len(), |line| line.start)
+}
+
+/// Appends an event to `out`, without what the option added to it. Comments before
+/// it stay, as they do if they have left already.
 fn filter(event: &[u8], out: &mut Vec<u8>) -> Fate {
+    let (comments, event) = event
+        .split_at_checked(comments_len(event))
+        .unwrap_or((&[], event));
+    out.extend_from_slice(comments);
     // The bound holds however an event is cut into pieces.
     let is_candidate = event.len() <= HELD_MAX && memmem::find(event, br#""usage""#).is_some();
     let verdict = if is_candidate { judge(event) } else { None };

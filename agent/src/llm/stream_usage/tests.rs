@@ -203,6 +203,21 @@ fn a_comment_leaves_with_its_line() {
 }
 
 #[test]
+fn comments_before_an_event_stay_when_it_goes() {
+    for end in ["\n", "\r\n", "\r"] {
+        let lines = |text: &str| text.replace('\n', end);
+        check(
+            &lines(": one\n: two\ndata: {\"choices\":[],\"usage\":{}}\n\ndata: [DONE]\n\n"),
+            &lines(": one\n: two\ndata: [DONE]\n\n"),
+        );
+        check(
+            &lines(": one\ndata: {\"a\":1,\"usage\":null}\n: two\n\n"),
+            &lines(": one\ndata: {\"a\":1}\n: two\n\n"),
+        );
+    }
+}
+
+#[test]
 fn large_events_pass_unheld() {
     let large = format!(
         "data: {{\"x\":\"{}\",\"usage\":null}}\n\n",
