@@ -183,7 +183,8 @@ impl Response {
                     }
                     sse::Piece::End => commit(format, scanner, draft, reading, problems),
                 });
-                reading.has_ended = reader.has_ended();
+                // Also if something follows, which breaks the array and unsays nothing.
+                reading.has_ended |= reader.has_ended();
                 if reader.is_broken() {
                     problems.note(Problem::BadJson);
                 }

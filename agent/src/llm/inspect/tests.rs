@@ -378,3 +378,15 @@ fn content_is_seen_with_its_first_byte() {
         [false, true]
     );
 }
+
+#[test]
+fn what_follows_an_array_does_not_unsay_its_end() {
+    let mut inspector = Inspector::new(Api::GeminiGenerate.into(), &Headers::default());
+    inspector.response_head(200, &body_of(Some("application/json"), None));
+    inspector.response_body(b"[{}]");
+    assert!(inspector.has_seen_end());
+    inspector.response_body(b"x");
+    assert!(inspector.has_seen_end());
+    let seen = inspector.finish(Ending::Complete);
+    assert_eq!(seen.problems, [Problem::BadJson]);
+}
