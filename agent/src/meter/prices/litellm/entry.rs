@@ -178,6 +178,11 @@ impl Entry<'_> {
             rates.insert(slot.kind, rate);
         }
         self.take_ranges(tiers.entry(None).or_default())?;
+        // A range of prompts without a price would be charged as the one below.
+        let mut ranges = tiers.values().flat_map(|tier| tier.above.values());
+        if ranges.any(BTreeMap::is_empty) {
+            return Ok(None);
+        }
         for (name, tier) in tiers {
             match name {
                 None => model.standard = tier.finished(),

@@ -213,6 +213,28 @@ fn the_builtin_table_is_written_as_it_is() {
 }
 
 #[test]
+fn a_range_of_prompts_without_a_price_leaves_its_model_out() {
+    let table = |second: &str| {
+        format!(
+            r#"{{"dashscope/q": {{"litellm_provider": "dashscope", "mode": "chat", "tiered_pricing": [
+                {{"range": [0, 100], "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}},
+                {{"range": [100, 200], {second}}}]}},
+              "gpt-example": {{"litellm_provider": "openai", "mode": "chat",
+                "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}}}}"#
+        )
+    };
+    for (second, models) in [
+        (r#""input_cost_per_token": 3e-06"#, 2),
+        (r#""a_key_of_next_year": 3e-06"#, 1),
+    ] {
+        let update = update(&table(second), None).expect("well formed");
+        assert_eq!(update.models(), models, "{second}");
+        let read = PriceTable::default().with_override(&update.text());
+        assert!(read.is_ok(), "{:?}", read.err());
+    }
+}
+
+#[test]
 fn errors_name_line_and_key() {
     for (table, expected) in [
         ("", "line 1, column 0: EOF"),
