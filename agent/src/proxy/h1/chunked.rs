@@ -31,7 +31,7 @@ enum State {
     Size {
         digits: usize,
         size: u64,
-        in_extension: bool,
+        place: Place,
         length: usize,
         cr: bool,
     },
@@ -52,10 +52,20 @@ enum State {
     Done,
 }
 
+/// Where in a chunk-size line the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Digits,
+    /// In white space behind them, where no digit may follow: another reader could
+    /// take it for one of the size.
+    Space,
+    Extension,
+}
+
 const SIZE_START: State = State::Size {
     digits: 0,
     size: 0,
-    in_extension: false,
+    place: Place::Digits,
     length: 0,
     cr: false,
 };
@@ -145,7 +155,7 @@ impl State {
         let Self::Size {
             digits,
             size,
-            in_extension,
+            place,
             length,
             cr,
         } = self
@@ -168,29 +178,28 @@ impl State {
                 _ => Err(ChunkError("a bare CR in a chunk-size line")),
             };
         }
+        let at = |place| {
+            Ok(Self::Size {
+                digits,
+                size,
+                place,
+                length,
+                cr,
+            })
+        };
         match byte {
             b'\r' => Ok(Self::Size {
                 digits,
                 size,
-                in_extension,
+                place,
                 length,
                 cr: true,
             }),
             b'\n' | 0 => Err(ChunkError("a chunk-size line ends with a bare LF")),
-            _ if in_extension => Ok(Self::Size {
-                digits,
-                size,
-                in_extension,
-                length,
-                cr,
-            }),
-            b';' | b' ' | b'\t' if digits > 0 => Ok(Self::Size {
-                digits,
-                size,
-                in_extension: true,
-                length,
-                cr,
-            }),
+            _ if place == Place::Extension => at(Place::Extension),
+            b';' if digits > 0 => at(Place::Extension),
+            b' ' | b'\t' if digits > 0 => at(Place::Space),
+            _ if place == Place::Space => Err(ChunkError("a chunk size is not alone in its line")),
             _ => {
                 let digit = char::from(byte)
                     .to_digit(16)
@@ -203,7 +212,7 @@ impl State {
                 Ok(Self::Size {
                     digits,
                     size,
-                    in_extension,
+                    place,
                     length,
                     cr,
                 })
@@ -296,6 +305,8 @@ mod tests {
             b"5\r\nhello\n",
             b"5\rhello",
             b"1000000000000000\r\n",
+            b"5 5\r\nhello\r\n",
+            b"5\t x\r\nhello\r\n",
             b";ext\r\n",
             b"0\r\nX\nY",
             b"0\r\nX\rY",

@@ -151,6 +151,10 @@ pub(in crate::proxy) fn response(
     parsed.parse(head).map_err(malformed)?;
     let old = parsed.version == Some(0);
     let status = parsed.code.unwrap_or_default();
+    if status < 100 {
+        // It would pass for an interim response, whose body is never read.
+        return Err(malformed(httparse::Error::Status));
+    }
     let fields = Fields(parsed.headers);
     let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
     let framing = match (fields.transfer_encoding()?, fields.content_length()?) {
@@ -223,28 +227,29 @@ pub(in crate::proxy) fn edited(head: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
             Some(Edit::Set(..)) if is_set => continue,
             Some(Edit::Set(_, value)) => {
                 is_set = true;
-                (*value).to_owned()
+                value.as_bytes().to_vec()
             }
-            Some(Edit::Replace(_, value)) => (*value).to_owned(),
+            Some(Edit::Replace(_, value)) => value.as_bytes().to_vec(),
             Some(Edit::RemoveTokens(_, tokens)) => {
-                let value = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
+                let is_removed = |token: &[u8]| {
+                    let mut removed = tokens.iter().map(|token| token.as_bytes());
+                    removed.any(|removed| token.eq_ignore_ascii_case(removed))
+                };
+                let value = rest.get(1..).unwrap_or_default();
                 let kept: Vec<_> = value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|kept| {
-                        !kept.is_empty()
-                            && !tokens.iter().any(|token| kept.eq_ignore_ascii_case(token))
-                    })
+                    .split(|byte| *byte == b',')
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|token| !token.is_empty() && !is_removed(token))
                     .collect();
                 if kept.is_empty() {
                     continue;
                 }
-                kept.join(", ")
+                kept.join(&b", "[..])
             }
         };
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(&value);
         out.extend_from_slice(b"\r\n");
     }
     out
@@ -267,7 +272,12 @@ pub(in crate::proxy) fn values<'a>(
 
 /// The bytes of the head, blank line included, once they are all there.
 fn complete(bytes: &[u8]) -> Result<Option<&[u8]>, HeadError> {
-    let end = memmem::find(bytes, b"\r\n\r\n").map(|at| at.saturating_add(4));
+    // RFC 9112 §2.2: empty lines in front mean nothing, so that they do not end a head.
+    let (lines, _) = bytes.as_chunks::<2>();
+    let empty_lines = lines.iter().take_while(|line| *line == b"\r\n").count();
+    let start = empty_lines.saturating_mul(2);
+    let end = memmem::find(bytes.get(start..).unwrap_or_default(), b"\r\n\r\n")
+        .map(|at| start.saturating_add(at).saturating_add(4));
     let seen = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(bytes);
     if seen.len() > HEAD_LEN_MAX {
         return Err(HeadError::TooLarge);
@@ -299,8 +309,9 @@ fn malformed(error: httparse::Error) -> HeadError {
 }
 
 fn text(value: &[u8]) -> Result<String, HeadError> {
+    // No other white space than HTTP's: `trim` would take that of Unicode off.
     std::str::from_utf8(value)
-        .map(|value| value.trim().to_owned())
+        .map(|value| value.trim_matches([' ', '\t']).to_owned())
         .map_err(|_not_text| HeadError::Malformed("a Host that is not text"))
 }
 
@@ -469,6 +480,39 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_in_front_end_no_head() {
+        for empty in ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n"] {
+            let bytes = format!("{empty}HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+            for split in 0..bytes.len() - 1 {
+                assert_eq!(response(&bytes.as_bytes()[..split], "GET"), Ok(None));
+            }
+            let head = response(bytes.as_bytes(), "GET").unwrap().unwrap();
+            assert_eq!((head.status, head.len), (200, bytes.len() - 1));
+            let bytes = format!("{empty}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let head = request(bytes.as_bytes()).unwrap().unwrap();
+            assert_eq!((head.method.as_str(), head.len), ("GET", bytes.len()));
+        }
+    }
+
+    #[test]
+    fn a_status_below_100_is_none() {
+        for status in ["000", "099"] {
+            let bytes = format!("HTTP/1.1 {status} OK\r\nContent-Length: 5\r\n\r\nhello");
+            assert_eq!(
+                response(bytes.as_bytes(), "GET"),
+                Err(HeadError::Malformed("an invalid status"))
+            );
+        }
+    }
+
+    #[test]
+    fn white_space_of_unicode_is_a_part_of_the_host() {
+        let bytes = "GET / HTTP/1.1\r\nHost: api.openai.com\u{a0}\r\n\r\n";
+        let head = request(bytes.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.host.as_deref(), Some("api.openai.com\u{a0}"));
+    }
+
+    #[test]
     fn connections_close_as_asked() {
         for (head, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 0", false),
@@ -506,6 +550,12 @@ mod tests {
                 .to_string()
         );
         assert_eq!(edited(head, &[]), head);
+        // Also bytes that are no text.
+        let head = b"GET / HTTP/1.1\r\nConnection: \xe9, upgrade,te\r\n\r\n";
+        assert_eq!(
+            edited(head, &[Edit::RemoveTokens("connection", &["upgrade"])]),
+            b"GET / HTTP/1.1\r\nConnection: \xe9, te\r\n\r\n"
+        );
     }
 
     #[test]
