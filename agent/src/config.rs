@@ -9,6 +9,7 @@
 //! ignored is a rule that silently does not hold.
 
 mod capture;
+pub mod invariant;
 mod models;
 mod prices;
 mod telemetry;

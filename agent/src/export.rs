@@ -4,6 +4,7 @@
 //! unless configured, through queues that have a bound and count what did not fit.
 
 pub mod capture;
+pub mod invariant;
 pub mod json_lines;
 pub mod otlp;
 pub mod pattern;

@@ -18,6 +18,8 @@
 //! - [`app`] wires it all: `weir exec`, its guard, the proxy process; with
 //!   [`cli`], [`config`], the words between the processes, [`control`], and the
 //!   counts of silent bounds, [`bounds`].
+//! - [`invariant`] lists what must hold of everything that reads what others
+//!   send, whatever they send.
 //!
 //! # What is absent, on purpose
 //!
@@ -38,6 +40,7 @@ pub mod config;
 pub mod control;
 pub mod export;
 pub mod inject;
+pub mod invariant;
 pub mod llm;
 pub mod meter;
 pub mod proxy;

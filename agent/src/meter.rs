@@ -10,6 +10,7 @@
 
 mod awaiting;
 pub mod exchange;
+pub mod invariant;
 pub mod pace;
 pub mod payload;
 pub mod prices;

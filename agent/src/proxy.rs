@@ -12,6 +12,7 @@ mod decide;
 mod dial;
 mod h1;
 mod h2;
+pub mod invariant;
 mod io;
 mod processes;
 mod refusal;

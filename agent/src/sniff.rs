@@ -13,6 +13,7 @@
 )]
 
 mod client_hello;
+pub mod invariant;
 mod tls_stack;
 
 pub use client_hello::{ClientHello, HELLO_LEN_MAX};

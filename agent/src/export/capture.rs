@@ -7,6 +7,7 @@
 //! counted; nothing here can delay an exchange.
 
 mod body;
+pub(super) mod invariant;
 mod redact;
 
 use std::{

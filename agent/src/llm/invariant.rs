@@ -1,16 +1,29 @@
-//! What must hold of the framings whatever bytes they are shown, for fuzzers
-//! and for the replay of their corpora: it does not matter how bytes are split,
-//! and nothing comes out that did not go in.
+//! What must hold of the readers of this room whatever bytes they are shown: it
+//! does not matter how bytes are split, and nothing comes out that did not go in.
+//! [`crate::invariant`] has the list.
 //!
-//! Each function panics if that does not hold of its framing.
+//! Each function panics if that does not hold of its reader.
 
-use std::fmt::Debug;
+mod decoding;
+mod document;
+mod form;
+mod inspection;
+mod rule;
+mod target;
+
+pub use decoding::of_decode;
+pub use document::of_json;
+pub use form::of_multipart;
+pub use inspection::{Shown, of_inspection};
+pub use rule::{of_usage_filter, of_usage_request};
+pub use target::of_classify;
 
 use super::classify::{Api, Target};
 use super::session::{Event, Session, Side};
 use super::sse::{self, Piece};
 use super::websocket::{self, Compression};
 use super::{eventstream, grpc, json_array, ndjson, protobuf};
+use crate::invariant::check_splits;
 
 /// Everything a framing handed out, piece by piece put together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,17 +45,6 @@ impl Transcript {
         let seen = documents.saturating_add(self.unfinished.len());
         assert!(seen <= bytes.len(), "more came out than went in");
     }
-}
-
-/// Reads `bytes` whole, one by one, and in two parts of which the first byte
-/// says where they meet.
-fn check_splits<T: Debug + PartialEq>(bytes: &[u8], read: impl Fn(&[&[u8]]) -> T) -> T {
-    let whole = read(&[bytes]);
-    assert_eq!(read(&bytes.chunks(1).collect::<Vec<_>>()), whole);
-    let at = bytes.first().map_or(0, |byte| usize::from(*byte));
-    let (head, tail) = bytes.split_at(at.min(bytes.len()));
-    assert_eq!(read(&[head, tail]), whole);
-    whole
 }
 
 /// Of [`sse::Reader`].

@@ -65,7 +65,8 @@ pub struct Body {
 }
 
 impl Body {
-    fn new(most: usize) -> Self {
+    /// Of which so many bytes may be kept.
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             bytes: Vec::new(),
             length: 0,

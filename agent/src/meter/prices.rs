@@ -8,6 +8,7 @@
 mod alias;
 mod factor;
 mod file;
+pub(super) mod invariant;
 mod kind;
 mod litellm;
 mod model;

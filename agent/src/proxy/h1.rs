@@ -14,6 +14,7 @@
 mod body;
 mod chunked;
 mod head;
+pub(super) mod invariant;
 #[cfg(test)]
 mod tests;
 
