@@ -18,7 +18,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::inject::options::OnProxyDown;
-pub use inject::{ChosenArgs, InjectArgs};
+pub use inject::{
+    CertificateArgs, ChosenArgs, FailurePolicy, InjectArgs, InjectCommand, ServeArgs,
+};
 pub use prices::{PricesArgs, PricesCommand, ShowPricesArgs, UpdatePricesArgs};
 
 /// weir's own failures, so that they are not mistaken for the command's: the

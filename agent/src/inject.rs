@@ -12,6 +12,8 @@
 //! - [`pod`] does it: refuses what cannot work ([`refusal`]), adds weir's
 //!   containers and the application's trust, and leaves a record by which
 //!   [`pod::remove`] finds the way back.
+//! - [`review`] is the same as an answer to an API server, and [`webhook`] the
+//!   object by which it is told to ask.
 //!
 //! Injecting is idempotent, as what an earlier injection did is undone first;
 //! and removing gives the manifest that was injected, field for field.
@@ -22,8 +24,10 @@ pub mod options;
 pub mod pod;
 mod record;
 pub mod refusal;
+pub mod review;
 pub mod stream;
 mod trust;
+pub mod webhook;
 pub mod workload;
 
 /// What begins the names of annotations and labels that are weir's.

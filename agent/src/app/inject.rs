@@ -1,4 +1,7 @@
-//! `weir inject`: reads manifests, writes them changed.
+//! `weir inject`: reads manifests, writes them changed; and its webhook.
+
+mod certificate;
+mod serve;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,9 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::say;
-use crate::cli::InjectArgs;
+use crate::cli::{InjectArgs, InjectCommand};
 use crate::inject::options::Image;
 use crate::inject::stream::{self, StreamError, Task};
+
+pub use serve::Webhook;
 
 /// Upper bound of what is read, in bytes: a whole cluster's manifests are less.
 const MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -20,6 +25,14 @@ const MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// A file cannot be read, or holds no manifests.
 pub fn run(args: &InjectArgs) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Some(InjectCommand::Serve(args)) => serve::run(args),
+        Some(InjectCommand::Certificate(args)) => certificate::run(args),
+        None => filter(args),
+    }
+}
+
+fn filter(args: &InjectArgs) -> anyhow::Result<ExitCode> {
     let options = args.chosen.options(Image::Default);
     let task = if args.remove {
         Task::Remove

@@ -1,9 +1,10 @@
 //! What `weir inject` can be told.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::inject::options::{
     Image, InitPrivileges, OnProxyDown, Options, Resources, Sidecar, default_image, log_level,
@@ -45,7 +46,11 @@ Examples:
 
 /// Arguments of `weir inject`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct InjectArgs {
+    /// What to do instead of changing files.
+    #[command(subcommand)]
+    pub command: Option<InjectCommand>,
     /// Manifests to read; `-` is standard input. May be given more than once
     #[arg(short, long = "file", value_name = "FILE|-", required = true)]
     pub files: Vec<PathBuf>,
@@ -55,6 +60,17 @@ pub struct InjectArgs {
     /// What is put in.
     #[command(flatten)]
     pub chosen: ChosenArgs,
+}
+
+/// Injection by a cluster.
+#[derive(Debug, Subcommand)]
+pub enum InjectCommand {
+    /// Answer an API server: a mutating admission webhook
+    #[command(long_about = SERVE_ABOUT, after_long_help = SERVE_AFTER)]
+    Serve(Box<ServeArgs>),
+    /// Make the webhook's certificate, and the manifests that carry it
+    #[command(long_about = CERTIFICATE_ABOUT, after_long_help = CERTIFICATE_AFTER)]
+    Certificate(CertificateArgs),
 }
 
 /// What is put into pods, where annotations do not say otherwise.
@@ -133,4 +149,93 @@ impl ChosenArgs {
             },
         }
     }
+}
+
+const SERVE_ABOUT: &str = "\
+Answer an API server: a mutating admission webhook
+
+Serves POST /inject over TLS: takes an AdmissionReview, v1 or v1beta1, of a pod \
+that is being made, and answers with a patch. Needs no access to the cluster: \
+which namespaces and pods it is asked about, the webhook's configuration says. \
+Pods of kube-system, kube-public, kube-node-lease and its own namespace are \
+never changed, nor those with the label weir.dev/inject: disabled.";
+
+const SERVE_AFTER: &str = "\
+Where weir cannot work:
+  A pod that asks for it by its own label or annotation weir.dev/inject: enabled is denied. One that
+  only its namespace chose starts without weir, with a warning, and is counted.
+
+Certificate:
+  --certificate and --key are looked at for each connection, so that one that was renewed is used at
+  once; while the two do not fit together, the last that did.
+
+Health and metrics:
+  Plain HTTP on --admin: /healthz, /readyz, /metrics.
+
+Environment:
+  POD_NAMESPACE  the webhook's own namespace
+  WEIR_LOG       level of weir's own log on standard error [warn]";
+
+/// Arguments of `weir inject serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to serve
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+    /// Where health and metrics are served
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:15020")]
+    pub admin: SocketAddr,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", default_value = "/etc/weir/webhook/tls.crt")]
+    pub certificate: PathBuf,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", default_value = "/etc/weir/webhook/tls.key")]
+    pub key: PathBuf,
+    /// What is put in.
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
+}
+
+const CERTIFICATE_ABOUT: &str = "\
+Make the webhook's certificate, and the manifests that carry it
+
+Writes a MutatingWebhookConfiguration with the CA's certificate, and a Secret \
+with the webhook's, to standard output. The CA's key is forgotten: to renew, \
+make both anew, with --previous, so that the API server trusts the old one \
+until the webhook has the new one. Where cert-manager runs, it does all that.";
+
+const CERTIFICATE_AFTER: &str = "\
+Examples:
+  weir inject certificate | kubectl apply -f -
+  kubectl -n weir-system get secret weir-webhook -o yaml >secret.yaml
+  weir inject certificate --previous secret.yaml | kubectl apply -f -";
+
+/// Arguments of `weir inject certificate`.
+#[derive(Debug, Args)]
+pub struct CertificateArgs {
+    /// Namespace of the webhook
+    #[arg(long, value_name = "NAME", default_value = "weir-system", value_parser = object_name)]
+    pub namespace: String,
+    /// Name of its Service, its Secret and its configuration
+    #[arg(long, value_name = "NAME", default_value = "weir-webhook", value_parser = object_name)]
+    pub name: String,
+    /// How long it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    /// The Secret that is replaced, whose CA stays trusted meanwhile
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// What becomes of pods while the webhook does not answer
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t)]
+    pub failure_policy: FailurePolicy,
+}
+
+/// What becomes of pods while the webhook does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailurePolicy {
+    /// They are not made: none runs unmetered
+    #[default]
+    Fail,
+    /// They are made, without weir
+    Ignore,
 }

@@ -46,8 +46,8 @@ const PROGRAM: &str = "/weir";
 /// The name of the port that metrics and health are on.
 const ADMIN_PORT: &str = "weir-admin";
 
-/// The init container.
-pub(super) fn init(options: &Options) -> Value {
+/// The init container; `exempt_uid` is the user of a service mesh's proxy.
+pub(super) fn init(options: &Options, exempt_uid: Option<u64>) -> Value {
     let mut arguments = vec![
         "init".to_owned(),
         "--cgroup=auto".to_owned(),
@@ -55,6 +55,7 @@ pub(super) fn init(options: &Options) -> Value {
         format!("--port={}", options.port),
         format!("--proxy-uid={}", options.proxy_uid),
     ];
+    arguments.extend(exempt_uid.map(|uid| format!("--exempt-uid={uid}")));
     arguments.extend(config_argument(options));
     if let Some(on_proxy_down) = options.on_proxy_down {
         arguments.push(format!("--on-proxy-down={}", on_proxy_down.as_str()));

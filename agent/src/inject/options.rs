@@ -22,6 +22,20 @@ const OF_MESHES: [&str; 6] = [
     "linkerd-proxy",
 ];
 
+/// Proxies of meshes that redirect what weir's proxy sends, and the users they
+/// run as. Their own connections would come back to it, so they are exempt.
+const MESH_PROXIES: [(&str, u64); 2] = [("istio-proxy", 1337), ("linkerd-proxy", 2102)];
+
+/// The user of a mesh's proxy in this container, if it is one.
+pub(super) fn mesh_user(container: &Map<String, Value>) -> Option<u64> {
+    let name = container.get("name")?.as_str()?;
+    let (_, usual) = MESH_PROXIES.iter().find(|(known, _)| *known == name)?;
+    let set = container
+        .get("securityContext")
+        .and_then(|context| context.get("runAsUser"));
+    Some(set.and_then(Value::as_u64).unwrap_or(*usual))
+}
+
 /// Which image is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Image {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fields::{self, Field, Object};
-use super::options::{Options, Sidecar};
+use super::options::{Options, Sidecar, mesh_user};
 use super::record::Record;
 use super::refusal::Refusal;
 use super::trust::{self, Around, UserRoots};
@@ -386,7 +386,14 @@ fn add(template: &mut Object, path: &str, options: &Options) -> Vec<String> {
 /// init containers included, which are captured like the rest. A classic one
 /// cannot, so capturing begins after those.
 fn place_containers(spec: &mut Object, options: &Options, roots: &UserRoots, record: &mut Record) {
-    let (init, proxy) = (containers::init(options), containers::proxy(options, roots));
+    let mesh = CONTAINER_LISTS
+        .into_iter()
+        .flat_map(|list| fields::elements(spec, list))
+        .find_map(mesh_user);
+    let (init, proxy) = (
+        containers::init(options, mesh),
+        containers::proxy(options, roots),
+    );
     let inits = fields::list_mut(spec, "initContainers", "initContainers", record);
     match options.sidecar {
         Sidecar::Native => {

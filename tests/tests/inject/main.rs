@@ -3,5 +3,7 @@
 mod filter;
 mod manifests;
 mod refusals;
+mod reviews;
 mod trust;
 mod valid;
+mod webhook;

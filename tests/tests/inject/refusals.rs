@@ -203,7 +203,14 @@ fn what_was_chosen_elsewhere_makes_room() {
         "initContainers": [{"name": "istio-proxy", "image": "i", "securityContext": {"runAsUser": 1337}}],
         "securityContext": {"runAsUser": 1337},
     }));
-    assert!(try_injected(spec, beside_istio).is_ok());
+    let (text, _) = try_injected(spec, beside_istio).expect("there is room");
+    // Envoy's own connections would come back to weir.
+    assert!(text.contains("\"--exempt-uid=1337\""), "{text}");
+    let linkerd = with(json!({"initContainers": [
+        {"name": "linkerd-proxy", "image": "l", "securityContext": {"runAsUser": 2103}},
+    ]}));
+    let (text, _) = try_injected(linkerd, json!({})).expect("there is room");
+    assert!(text.contains("\"--exempt-uid=2103\""), "{text}");
 }
 
 #[test]
