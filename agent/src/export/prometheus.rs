@@ -7,6 +7,9 @@
 mod bounded;
 mod coverage;
 
+use std::any::type_name;
+use std::cell::RefCell;
+
 use prometheus::{
     CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -49,6 +52,7 @@ const OVERHEAD_BUCKETS: &[f64] = &[
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    families: Vec<Family>,
     token_usage: HistogramVec,
     operation_duration: HistogramVec,
     time_to_first_chunk: HistogramVec,
@@ -71,6 +75,24 @@ pub struct Metrics {
     tools: Bounded,
 }
 
+/// A metric that is exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name; those of a histogram's series have a suffix.
+    pub name: String,
+    /// The labels it has.
+    pub labels: Vec<String>,
+    /// Whether it is one.
+    pub is_histogram: bool,
+}
+
+/// A registry, and what is in it: it tells only of what has counted already.
+#[derive(Default)]
+struct Families {
+    registry: Registry,
+    families: RefCell<Vec<Family>>,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -84,7 +106,7 @@ impl Metrics {
     /// Never: names and labels are constants that a test registers.
     #[must_use]
     pub fn new() -> Self {
-        let registry = Registry::new();
+        let registry = Families::default();
         let overflow = register(
             &registry,
             IntCounterVec::new(
@@ -180,7 +202,8 @@ impl Metrics {
                     &["bound"],
                 ),
             ),
-            registry,
+            families: registry.families.into_inner(),
+            registry: registry.registry,
         }
     }
 
@@ -226,6 +249,12 @@ impl Metrics {
     /// `FlowReason::ALL`.
     pub fn set_kernel_flows(&self, counts: &[u64; FlowReason::COUNT]) {
         self.coverage.set(counts);
+    }
+
+    /// Every metric, also those that have counted nothing yet.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// The text exposition of all metrics.
@@ -413,11 +442,21 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCo
 }
 
 fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
+    families: &Families,
     collector: prometheus::Result<C>,
 ) -> C {
     let collector = collector.expect("names and labels are well formed");
-    registry
+    let is_histogram =
+        [type_name::<Histogram>(), type_name::<HistogramVec>()].contains(&type_name::<C>());
+    for described in collector.desc() {
+        families.families.borrow_mut().push(Family {
+            name: described.fq_name.clone(),
+            labels: described.variable_labels.clone(),
+            is_histogram,
+        });
+    }
+    families
+        .registry
         .register(Box::new(collector.clone()))
         .expect("no name is registered twice");
     collector

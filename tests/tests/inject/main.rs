@@ -1,5 +1,6 @@
 //! weir in manifests of Kubernetes: what goes in, what may not, and the way back.
 
+mod deploy;
 mod filter;
 mod manifests;
 mod refusals;

@@ -294,3 +294,10 @@ async fn a_review_under_way_is_answered_when_the_webhook_ends() -> Result<()> {
     running.served.await?;
     Ok(())
 }
+
+/// What a webhook that has answered nothing yet says of itself, as Prometheus
+/// reads it.
+pub(crate) async fn metrics_of_a_webhook() -> Result<String> {
+    let running = Running::start(&pair()).await?;
+    Ok(running.admin("/metrics").await?.1)
+}

@@ -9,10 +9,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, Opts};
 use weir_common::{FlowOutcome, FlowReason};
 
-use super::{counters, register};
+use super::{Families, counters, register};
 
 /// Which flows a ratio is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) struct Coverage {
 }
 
 impl Coverage {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &Families) -> Self {
         Self {
             flows: register(
                 registry,
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn counters_follow_the_kernel_and_never_fall() {
-        let registry = Registry::new();
+        let registry = Families::default();
         let coverage = Coverage::new(&registry);
         coverage.set(&counts(&[(FlowReason::QuicRefused, 3)]));
         let counter = coverage
