@@ -14,6 +14,7 @@ mod requirements;
 pub mod state;
 pub mod status;
 pub mod trace;
+pub mod wait;
 
 use std::io::{self, Write};
 

@@ -7,7 +7,7 @@ mod prices;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub use prices::{PricesArgs, PricesCommand, ShowPricesArgs, UpdatePricesArgs};
 /// weir's own failures, so that they are not mistaken for the command's: the
 /// convention of env(1) and timeout(1).
 pub const EXIT_OWN_FAILURE: u8 = 125;
+/// What `weir wait` waits for is not so.
+pub const EXIT_NOT_YET: u8 = 1;
 /// The command was found and cannot be executed.
 pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
@@ -69,6 +71,9 @@ pub enum Command {
     /// Serve what `weir init` redirects
     #[command(long_about = PROXY_ABOUT, after_long_help = PROXY_AFTER)]
     Proxy(ProxyArgs),
+    /// Wait until `weir proxy` is ready
+    #[command(long_about = WAIT_ABOUT, after_long_help = WAIT_AFTER)]
+    Wait(WaitArgs),
     /// Put weir into the pods of Kubernetes manifests
     #[command(long_about = inject::ABOUT, after_long_help = inject::AFTER)]
     Inject(Box<InjectArgs>),
@@ -87,6 +92,9 @@ pub enum Command {
     #[command(hide = true)]
     SupervisedProxy(SupervisedArgs),
 }
+
+/// Where metrics and health are served unless told otherwise.
+pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15020);
 
 /// Where `weir init` leaves what `weir proxy` needs.
 const STATE_DIRECTORY: &str = "/run/weir";
@@ -129,10 +137,28 @@ SIGTERM. Needs no privilege.";
 const PROXY_AFTER: &str = "\
 Health:
   /readyz on the admin address is 200 while a connection made every 5 s is redirected as it should
-  be, and otherwise 503 with the reason; /healthz is 200 while the process works.
+  be and what applications are to trust is in place, and otherwise 503 with the reason; /healthz is
+  200 while the process works. See `weir wait`.
 
 Environment:
   WEIR_LOG  level of weir's own log on standard error: off, error, warn, info, debug, trace [warn]";
+
+const WAIT_ABOUT: &str = "\
+Wait until `weir proxy` is ready
+
+Asks the admin address of the proxy until it is ready: until interception is \
+proven, and what applications are to trust is published. Needs no privilege, and \
+nothing else in the image.";
+
+const WAIT_AFTER: &str = "\
+Exit status:
+  0    it is ready
+  1    it was not within --timeout; why is on standard error
+  125  weir wait itself failed
+
+Examples:
+  postStart of the sidecar, before the application:  [\"/weir\", \"wait\"]
+  a probe:                                           [\"/weir\", \"wait\", \"--timeout\", \"0s\"]";
 
 const STATUS_AFTER: &str = "\
 Privileges:
@@ -220,6 +246,39 @@ pub struct DoctorArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `weir wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// What to wait for
+    #[arg(long = "for", value_enum, value_name = "HEALTH", default_value_t)]
+    pub health: Health,
+    /// How long; with `0s` it asks once
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// The proxy's admin address
+    #[arg(long, value_name = "ADDR", default_value_t = ADMIN_DEFAULT)]
+    pub admin: SocketAddr,
+}
+
+/// What is asked of a proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Health {
+    /// Interception works, and trust is published
+    #[default]
+    Ready,
+    /// The process works
+    Alive,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Ready => "ready",
+            Self::Alive => "alive",
+        })
+    }
 }
 
 /// Arguments of `weir status`.

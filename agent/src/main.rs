@@ -29,6 +29,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
             Command::Init(args) => app::init::run(&args),
             Command::Detach(args) => app::detach::run(&args),
             Command::Prices(args) => app::prices::run(&args),
+            Command::Wait(args) => app::wait::run(&args),
             Command::Inject(args) => app::inject::run(&args),
             Command::Proxy(args) => app::proxy::run(args),
             Command::SupervisedProxy(args) => {

@@ -15,7 +15,7 @@ mod readiness;
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     os::{fd::AsFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -43,7 +43,7 @@ use super::{
 use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
-    cli::{AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs, one_line},
+    cli::{ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs, one_line},
     config::{Config, OnRefusal, StreamUsage},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
@@ -63,9 +63,6 @@ use crate::{
         upstream::Upstream,
     },
 };
-
-/// Where metrics and health are served unless told otherwise.
-const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15020);
 
 /// How long dropped tasks get to leave their records: none of them waits for
 /// anything then.
