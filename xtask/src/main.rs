@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod image;
 mod metadata;
 mod privilege;
 mod setup;
@@ -43,6 +44,7 @@ enum Verb {
     Test(test::Args),
     Demo(demo::Args),
     Vm(vm::Args),
+    Image(image::Args),
     Bench(bench::Args),
 }
 
@@ -65,6 +67,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Test(args) => test::run(&workspace, &args),
         Verb::Demo(args) => demo::run(&workspace, &args),
         Verb::Vm(args) => vm::run(&workspace, &args),
+        Verb::Image(args) => image::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
     }
 }

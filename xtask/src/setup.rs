@@ -16,6 +16,7 @@ use clap::ValueEnum;
 
 use crate::command::{on_path, succeeds};
 use crate::demo;
+use crate::image;
 use crate::setup::packages::Apt;
 use crate::setup::route::{RouteChoice, Toolchain};
 use crate::step::Steps;
@@ -52,6 +53,10 @@ pub(crate) enum Purpose {
     Vm,
     /// As test, and iptables.
     Bench,
+    /// As build, and the roots that the image carries.
+    Image,
+    /// A C compiler for arm64, on a machine of another kind.
+    ForeignImage,
 }
 
 /// A command that a purpose needs, and the Debian packages that provide it.
@@ -170,6 +175,25 @@ const IPTABLES: Tool = Tool {
     works: || on_path("iptables").is_some(),
 };
 
+const GIT: Tool = Tool {
+    name: "git",
+    why: "which commit an image is made of",
+    packages: &["git"],
+    works: || on_path("git").is_some(),
+};
+const ROOTS: Tool = Tool {
+    name: "roots of certificates",
+    why: "what the image verifies providers against",
+    packages: &["ca-certificates"],
+    works: || Path::new(image::ROOTS).is_file(),
+};
+const ARM64_C_COMPILER: Tool = Tool {
+    name: image::ARM64_CC,
+    why: "a C compiler for arm64, and its C library",
+    packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+    works: || on_path(image::ARM64_CC).is_some(),
+};
+
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
@@ -205,7 +229,11 @@ impl Purpose {
         const VM: &[Tool] = &[
             C_COMPILER, IP, NAMESPACES, EMULATOR, BUSYBOX, CPIO, STRIP, UNPACKERS, KEYRING,
         ];
+        const IMAGE: &[Tool] = &[C_COMPILER, IP, NAMESPACES, GIT, ROOTS];
+        const FOREIGN_IMAGE: &[Tool] = &[ARM64_C_COMPILER];
         match self {
+            Self::Image => IMAGE,
+            Self::ForeignImage => FOREIGN_IMAGE,
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,
             Self::Demo => DEMO,

@@ -40,6 +40,13 @@ impl Workspace {
         Ok(Self { root })
     }
 
+    /// A checkout in another place.
+    pub(crate) fn at(&self, root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
     /// The directory of the root manifest.
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -59,6 +66,22 @@ impl Workspace {
     /// The directory of tools built for this checkout, and of the logs of building them.
     pub(crate) fn tools(&self) -> PathBuf {
         self.root.join("target/tools")
+    }
+
+    /// Directories that are elsewhere on each machine, and what they are called in what is built:
+    /// neither debug information nor the message of a panic is to say where the sources lay.
+    pub(crate) fn moved(&self) -> [(PathBuf, &'static str); 3] {
+        let home = |variable: &str, below: &str| {
+            env::var_os(variable).map_or_else(
+                || Path::new(&env::var_os("HOME").unwrap_or_default()).join(below),
+                PathBuf::from,
+            )
+        };
+        [
+            (self.root.clone(), "/weir"),
+            (home("CARGO_HOME", ".cargo"), "/cargo"),
+            (home("RUSTUP_HOME", ".rustup"), "/rustup"),
+        ]
     }
 
     /// The cargo that started xtask, run in the root with `args`.

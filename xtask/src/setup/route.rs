@@ -132,16 +132,15 @@ impl Toolchain {
         command.arg(workspace.bpf_target());
         // Full debug information, from which the linker makes the BTF of programs and maps.
         // Separated by 0x1f, so that a path with a space in it stays one flag.
-        let linker = format!("linker={}", self.linker.display());
-        let flags = [
-            "-C",
-            "debuginfo=2",
-            "-C",
-            "link-arg=--btf",
-            "-C",
-            linker.as_str(),
-        ];
+        let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
+        for (from, to) in workspace.moved() {
+            flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        }
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        // Not a flag: cargo names what it builds after the flags, and the linker is elsewhere on
+        // each machine.
+        let name = EBPF_TARGET.replace('-', "_").to_uppercase();
+        command.env(format!("CARGO_TARGET_{name}_LINKER"), &self.linker);
         command
     }
 
