@@ -14,11 +14,13 @@
 
 #![no_std]
 
+mod deposit;
 mod flow;
 mod names;
 mod reason;
 mod settings;
 
+pub use deposit::{DEPOSIT_LEN_MAX, Deposit};
 pub use flow::{Flow, FlowEvent, HandshakeKey, Role, is_mapped, mapped};
 pub use names::{map, program};
 pub use reason::{FlowOutcome, FlowReason};
@@ -47,3 +49,8 @@ pub const SO_WEIR_COUNTERS: i32 = 3;
 /// `setsockopt(SOL_WEIR, SO_WEIR_CANARY, token)`: the next `connect` of this
 /// socket is captured although its cgroup is exempt. `EPERM` for a wrong token.
 pub const SO_WEIR_CANARY: i32 = 4;
+
+/// On a listener that has claimed, `setsockopt(SOL_WEIR, SO_WEIR_DEPOSIT,
+/// Deposit)` leaves a [`Deposit`] with the pod, and `getsockopt` answers the one
+/// that was left last. `EPERM`, and no answer, on any other socket.
+pub const SO_WEIR_DEPOSIT: i32 = 5;

@@ -40,6 +40,8 @@ pub mod map {
     pub const CLAIMS: &str = "WEIR_CLAIMS";
     /// The pod's own addresses, which are never captured.
     pub const LOCAL: &str = "WEIR_LOCAL";
+    /// One [`Deposit`](crate::Deposit).
+    pub const DEPOSIT: &str = "WEIR_DEPOSIT";
     /// Ring of [`FlowEvent`](crate::FlowEvent).
     pub const EVENTS: &str = "WEIR_EVENTS";
 }
@@ -67,6 +69,7 @@ mod tests {
             map::COUNTERS,
             map::CLAIMS,
             map::LOCAL,
+            map::DEPOSIT,
             map::EVENTS,
         ] {
             assert!(name.len() <= 15, "{name} is longer than 15 characters");

@@ -12,12 +12,14 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{info, warn};
 use weir_common::{
-    Flow, FlowReason, Role, SO_WEIR_CANARY, SO_WEIR_CLAIM, SOL_WEIR, Settings, TOKEN_LEN,
+    Flow, FlowReason, Role, SO_WEIR_CANARY, SO_WEIR_CLAIM, SO_WEIR_DEPOSIT, SOL_WEIR, Settings,
+    TOKEN_LEN,
 };
 
 use crate::{
     Verdict,
     counters::count,
+    deposit,
     maps::{EXEMPT_MAX, WEIR_CLAIMS, WEIR_EXEMPT, WEIR_SETTINGS, store_flow},
     original_dst::OPTLEN_MAX,
 };
@@ -38,6 +40,7 @@ pub(crate) fn option(ctx: &SockoptContext) -> Verdict {
     let role = match (level, name) {
         (SOL_WEIR, SO_WEIR_CLAIM) => Role::Listener,
         (SOL_WEIR, SO_WEIR_CANARY) => Role::Canary,
+        (SOL_WEIR, SO_WEIR_DEPOSIT) => return deposited(opt, len),
         _ => {
             if len > OPTLEN_MAX {
                 // The kernel would fail the call with EFAULT, because it cannot
@@ -78,6 +81,19 @@ pub(crate) fn option(ctx: &SockoptContext) -> Verdict {
         info!(ctx, "cgroup {} claimed a listener", cgroup);
     }
     // SAFETY: as above; the field is writable.
+    unsafe { (&raw mut (*opt).optlen).write_volatile(HANDLED) };
+    Verdict::Proceed
+}
+
+#[inline(always)]
+fn deposited(opt: *mut bpf_sockopt, len: i32) -> Verdict {
+    if len == HANDLED {
+        return Verdict::Proceed;
+    }
+    if !deposit::take(opt, len) {
+        return Verdict::Deny;
+    }
+    // SAFETY: the kernel passes a valid context; the field is writable.
     unsafe { (&raw mut (*opt).optlen).write_volatile(HANDLED) };
     Verdict::Proceed
 }

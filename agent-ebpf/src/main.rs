@@ -30,6 +30,7 @@
 mod claim;
 mod connect;
 mod counters;
+mod deposit;
 mod events;
 mod handshake;
 mod maps;

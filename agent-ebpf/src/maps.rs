@@ -11,7 +11,9 @@ use aya_ebpf::{
     helpers::generated as helpers,
     macros::btf_map,
 };
-use weir_common::{Flow, FlowEvent, FlowReason, HandshakeKey, MAX_LOCAL_ADDRESSES, Settings};
+use weir_common::{
+    Deposit, Flow, FlowEvent, FlowReason, HandshakeKey, MAX_LOCAL_ADDRESSES, Settings,
+};
 
 /// Handshakes in flight at once. An entry lives for a loopback handshake, some
 /// ten microseconds; the bound is what a burst of unanswered SYNs may pin.
@@ -44,6 +46,9 @@ pub(crate) static WEIR_LOCAL: HashMap<
     MAX_LOCAL_ADDRESSES,
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
+
+#[btf_map]
+pub(crate) static WEIR_DEPOSIT: Array<Deposit, 1> = Array::new();
 
 #[btf_map]
 pub(crate) static WEIR_EVENTS: RingBuf<FlowEvent, EVENTS_BYTES> = RingBuf::new();

@@ -11,11 +11,14 @@ use aya_ebpf::{
     bindings::{bpf_sock, bpf_sockopt},
     programs::SockoptContext,
 };
-use weir_common::{FlowReason, Role, SO_WEIR_COUNTERS, SO_WEIR_FLOW, SOL_WEIR, is_mapped};
+use weir_common::{
+    FlowReason, Role, SO_WEIR_COUNTERS, SO_WEIR_DEPOSIT, SO_WEIR_FLOW, SOL_WEIR, is_mapped,
+};
 
 use crate::{
     connect::in_claimed_cgroup,
     counters::counted,
+    deposit,
     maps::stored_flow,
     sockaddr::{SockaddrIn, SockaddrIn6},
 };
@@ -41,6 +44,10 @@ pub(crate) fn answer(ctx: &SockoptContext) {
         (SOL_IP, SO_ORIGINAL_DST) => Asked::V4,
         (SOL_IPV6, SO_ORIGINAL_DST) => Asked::V6,
         (SOL_WEIR, SO_WEIR_FLOW) => Asked::Flow,
+        (SOL_WEIR, SO_WEIR_DEPOSIT) => {
+            deposit::give(opt);
+            return;
+        }
         (SOL_WEIR, SO_WEIR_COUNTERS) => {
             if in_claimed_cgroup() {
                 write_counters(opt);

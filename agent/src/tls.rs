@@ -2,14 +2,15 @@
 //! the trust bundles that let applications believe the CA.
 //!
 //! Two rules live here and have no switch: the CA's key never leaves this
-//! process, and upstream certificates are always verified, never against our
-//! own CA.
+//! process, unless sealed for the proxy that comes after it, and upstream
+//! certificates are always verified, never against our own CA.
 
 pub mod alert;
 pub mod authority;
 pub mod bundle;
 pub mod downstream;
 pub mod roots;
+pub mod seal;
 pub mod upstream;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use aya_obj::programs::{CgroupSockAddrAttachType as At, CgroupSockoptAttachType};
 use aya_obj::{Map, Object, ProgramSection};
-use weir_common::{Flow, FlowReason, HandshakeKey, Settings, map, program};
+use weir_common::{Deposit, Flow, FlowReason, HandshakeKey, Settings, map, program};
 
 fn object() -> Result<Object> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/weir.bpf.o");
@@ -63,6 +63,7 @@ fn the_objects_maps_have_the_layout_of_the_shared_structs() -> Result<()> {
         (map::COUNTERS, (size_of::<FlowReason>(), size_of::<u64>())),
         (map::CLAIMS, (size_of::<u32>(), size_of::<u64>())),
         (map::LOCAL, (size_of::<[u8; 16]>(), size_of::<u32>())),
+        (map::DEPOSIT, (size_of::<u32>(), size_of::<Deposit>())),
         // Rings have neither key nor value; the second is aya-log's.
         (map::EVENTS, (0, 0)),
         ("AYA_LOGS", (0, 0)),

@@ -26,6 +26,7 @@ use crate::{
         cgroup::{Cgroup, pod::pod_cgroup},
         claim::Token,
     },
+    tls::seal::Seal,
 };
 
 /// Attaches, or replaces what is attached.
@@ -56,19 +57,25 @@ pub fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     // A proxy that runs has the secret, and so must the kernel half go on with
     // it: with what its maps hold, or, if somebody detached it meanwhile, with
     // what the state says about this very cgroup.
-    let token = match (
-        Token::from_bytes(before.token),
-        State::read(&args.state).ok(),
-    ) {
-        (Some(token), _) => token,
-        (None, Some(state)) if state.cgroup_id == cgroup.id()? => state.token,
-        (None, _) => Token::random().context("cannot make the claim's token")?,
+    let cgroup_id = cgroup.id()?;
+    let of_this_pod = State::read(&args.state)
+        .ok()
+        .filter(|state| state.cgroup_id == cgroup_id);
+    let (token, seal) = of_this_pod.map(|state| (state.token, state.seal)).unzip();
+    let token = match Token::from_bytes(before.token).or(token) {
+        Some(token) => token,
+        None => Token::random().context("cannot make the claim's token")?,
+    };
+    let seal = match seal {
+        Some(seal) => seal,
+        None => Seal::random().context("cannot make the seal of the CA's key")?,
     };
     let state = State::new(
         token.clone(),
+        seal,
         listening,
         cgroup.path().to_owned(),
-        cgroup.id()?,
+        cgroup_id,
     );
     state.write(&args.state, args.proxy_uid)?;
     if previous.is_some() && before.listen_port != listening.port {

@@ -11,6 +11,7 @@ mod control;
 mod exports;
 mod listen;
 mod readiness;
+mod succession;
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +35,7 @@ use self::{
     exports::{Output, Planned},
     listen::{ListenError, Listeners, listen},
     readiness::Prover,
+    succession::{Authorship, Succession},
 };
 use super::{
     replace::{Access, replace},
@@ -43,8 +45,11 @@ use super::{
 use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
-    cli::{ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs, one_line},
-    config::{Config, OnRefusal, StreamUsage},
+    cli::{
+        ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs,
+        one_line,
+    },
+    config::{Config, OnRefusal, StreamUsage, UpstreamRoot},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
     llm::catalogue::Catalogue,
@@ -60,6 +65,7 @@ use crate::{
         bundle::{Bundles, SYSTEM_BUNDLES},
         downstream::Downstream,
         roots,
+        seal::Seal,
         upstream::Upstream,
     },
 };
@@ -94,10 +100,12 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let log = (args.log_format, Output::Own);
+    let keys = Keys::OfPod(state.seal);
     let prepared = Prepared::new(
         config,
         listeners,
         state.token,
+        keys,
         args.admin,
         log,
         &also_trusted,
@@ -106,11 +114,7 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         say(warning);
     }
     if let Some(directory) = &args.trust {
-        publish_trust(
-            prepared.authority.certificate_pem(),
-            &also_trusted,
-            directory,
-        )?;
+        publish_trust(&prepared, &also_trusted, directory)?;
     }
     let runtime = runtime()?;
     let (collector, served) = runtime.block_on(async {
@@ -164,7 +168,7 @@ pub fn run_supervised(args: SupervisedArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let log = (args.log_format, Output::OfCommand);
-        let prepared = Prepared::new(config, listeners, token, args.admin, log, &[])?;
+        let prepared = Prepared::new(config, listeners, token, Keys::OfRun, args.admin, log, &[])?;
         drop_to(args.user, args.group)?;
         anyhow::Ok(prepared)
     };
@@ -230,6 +234,7 @@ struct Prepared {
     config: Config,
     catalogue: Catalogue,
     authority: Arc<Authority>,
+    succession: Option<Succession>,
     upstream: Upstream,
     prices: PriceTable,
     listeners: Listeners,
@@ -239,11 +244,20 @@ struct Prepared {
     warnings: Vec<String>,
 }
 
+/// Whose the certificate authority is.
+enum Keys {
+    /// This run's alone.
+    OfRun,
+    /// The pod's: handed on from one proxy to the next, under this seal.
+    OfPod(Seal),
+}
+
 impl Prepared {
     fn new(
         config: Config,
         listeners: Listeners,
         token: Token,
+        keys: Keys,
         admin_choice: AdminChoice,
         (log_format, output): (LogFormat, Output),
         also_trusted: &[PathBuf],
@@ -265,7 +279,8 @@ impl Prepared {
             .requiring(&config.models.required())?;
         let prices = super::prices::in_force(config.prices.file.as_deref())?;
         let permitted = catalogue.dns_suffixes();
-        let authority = Arc::new(Authority::new(permitted.as_deref(), SystemTime::now())?);
+        let (authority, succession) =
+            authority(&keys, &listeners, permitted.as_deref(), &mut warnings)?;
         let admin = admin(admin_choice, &mut warnings)?;
         if let Err(error) = raise_descriptor_limit() {
             warnings.push(format!("cannot raise the limit of open files: {error}"));
@@ -273,7 +288,8 @@ impl Prepared {
         Ok(Self {
             config,
             catalogue,
-            authority,
+            authority: Arc::new(authority),
+            succession,
             upstream,
             prices,
             listeners,
@@ -357,6 +373,7 @@ impl Serving {
             canary,
             readiness,
             token: prepared.token,
+            succession: prepared.succession,
             listeners: Arc::downgrade(&listeners),
         };
         Ok(Self {
@@ -382,10 +399,52 @@ fn kernel_counters() -> io::Result<KernelCounters> {
     }))
 }
 
-/// Writes what applications are to trust where they find it.
-fn publish_trust(ca_pem: &str, also: &[PathBuf], directory: &Path) -> anyhow::Result<()> {
+fn authority(
+    keys: &Keys,
+    listeners: &Listeners,
+    permitted: Option<&[String]>,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<(Authority, Option<Succession>)> {
+    let now = SystemTime::now();
+    let Keys::OfPod(seal) = keys else {
+        return Ok((Authority::new(permitted, now)?, None));
+    };
+    let listener = listeners
+        .sockets
+        .first()
+        .context("the proxy listens on no port")?;
+    let (authority, authorship, succession) =
+        Succession::of_pod(listener.as_fd(), seal, permitted, now)
+            .context("cannot have the pod's certificate authority")?;
+    if authorship == Authorship::Lost {
+        warnings.push(
+            "the pod has a new certificate authority, because the seal of the old one is gone: \
+             restart applications that ran before this proxy, their calls fail otherwise"
+                .to_owned(),
+        );
+    }
+    Ok((authority, Some(succession)))
+}
+
+/// Writes what applications are to trust where they find it, readable by every
+/// user: theirs is not known, and there are only certificates in it.
+fn publish_trust(
+    prepared: &Prepared,
+    also_trusted: &[PathBuf],
+    directory: &Path,
+) -> anyhow::Result<()> {
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
-    let bundles = Bundles::assemble(ca_pem, &environment, &SYSTEM_BUNDLES, also)?;
+    // The application's variables will name these files in place of its own
+    // image's roots. Of those the proxy knows what it was told of.
+    let mut also = also_trusted.to_vec();
+    for root in prepared.config.tls.upstream_roots.as_slice() {
+        match root {
+            UpstreamRoot::File(path) => also.push(path.clone()),
+            UpstreamRoot::System => {}
+        }
+    }
+    let ca_pem = prepared.authority.certificate_pem();
+    let bundles = Bundles::assemble(ca_pem, &environment, &SYSTEM_BUNDLES, &also)?;
     for warning in &bundles.warnings {
         say(warning);
     }

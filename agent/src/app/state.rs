@@ -1,4 +1,4 @@
-//! What `weir init` leaves for `weir proxy`: the secret, and where to listen.
+//! What `weir init` leaves for `weir proxy`: its secrets, and where to listen.
 //!
 //! One small file in a directory that both containers mount and the application
 //! does not. Only the proxy's user may read it: whoever has the secret can
@@ -12,12 +12,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::replace::{Access, replace};
-use crate::{capture::Listening, sys::claim::Token};
+use crate::{capture::Listening, sys::claim::Token, tls::seal::Seal};
 
 /// Its name in the state directory.
 pub const FILE: &str = "capture.json";
 /// The version of its form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct State {
     version: u32,
     /// The secret of a claim.
     pub token: Token,
+    /// Under which the CA's key is left with the kernel half, for the next proxy.
+    /// It is nowhere else, so that the kernel's maps give no key away.
+    pub seal: Seal,
     /// The first port to listen on.
     pub listen_port: u16,
     /// How many ports, from the first on.
@@ -75,10 +78,17 @@ pub enum StateError {
 impl State {
     /// What was just set up.
     #[must_use]
-    pub fn new(token: Token, listening: Listening, cgroup: PathBuf, cgroup_id: u64) -> Self {
+    pub fn new(
+        token: Token,
+        seal: Seal,
+        listening: Listening,
+        cgroup: PathBuf,
+        cgroup_id: u64,
+    ) -> Self {
         Self {
             version: VERSION,
             token,
+            seal,
             listen_port: listening.port,
             listen_count: listening.count,
             cgroup,
@@ -146,6 +156,7 @@ mod tests {
         };
         State::new(
             Token::random().unwrap(),
+            Seal::random().unwrap(),
             listening,
             "/sys/fs/cgroup/pod".into(),
             42,
@@ -174,7 +185,7 @@ mod tests {
         let absent = State::read(directory.path()).unwrap_err();
         assert!(absent.to_string().contains("run `weir init` first"));
         let path = directory.path().join(FILE);
-        for contents in ["", "{}", "{\"version\":2}"] {
+        for contents in ["", "{}", "{\"version\":1}"] {
             fs::write(&path, contents).unwrap();
             let error = State::read(directory.path()).unwrap_err();
             assert!(matches!(error, StateError::Malformed(_)), "{error}");

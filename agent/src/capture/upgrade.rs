@@ -15,14 +15,14 @@ use aya::{
     maps::{MapData, MapInfo},
     programs::{ProgramFd, ProgramInfo, loaded_programs},
 };
-use weir_common::{Flow, FlowReason, HandshakeKey, Settings, map};
+use weir_common::{Deposit, Flow, FlowReason, HandshakeKey, Settings, map};
 
 use super::{CaptureError, PROGRAMS, inspect::cause};
 use crate::sys::bpf::{self, AttachType, private_filesystem};
 
 /// The maps that are taken over, with the sizes of their keys and values. The
 /// ring of aya-log is not: its size depends on the level.
-const MAPS: [(&str, usize, usize); 8] = [
+const MAPS: [(&str, usize, usize); 9] = [
     (map::SETTINGS, 4, size_of::<Settings>()),
     (map::EXEMPT, 8, 4),
     (map::CLAIMS, 4, 8),
@@ -30,6 +30,7 @@ const MAPS: [(&str, usize, usize); 8] = [
     (map::FLOW, 4, size_of::<Flow>()),
     (map::HANDSHAKE, size_of::<HandshakeKey>(), size_of::<Flow>()),
     (map::COUNTERS, size_of::<FlowReason>(), size_of::<u64>()),
+    (map::DEPOSIT, 4, size_of::<Deposit>()),
     (map::EVENTS, 0, 0),
 ];
 

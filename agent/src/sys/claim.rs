@@ -1,5 +1,6 @@
 //! The proxy's side of weir's own socket options: proving itself to the kernel
-//! half, and reading what that counted. None of them needs a privilege.
+//! half, leaving something for the next proxy, and reading what was counted. None
+//! of them needs a privilege.
 
 use std::{
     fmt, io, mem,
@@ -9,7 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use weir_common::{
-    FlowReason, SO_WEIR_CANARY, SO_WEIR_CLAIM, SO_WEIR_COUNTERS, SOL_WEIR, TOKEN_LEN,
+    DEPOSIT_LEN_MAX, Deposit, FlowReason, SO_WEIR_CANARY, SO_WEIR_CLAIM, SO_WEIR_COUNTERS,
+    SO_WEIR_DEPOSIT, SOL_WEIR, TOKEN_LEN,
 };
 
 /// The secret that makes a process the proxy. Never shown: whoever has it can
@@ -147,6 +149,68 @@ fn present(socket: BorrowedFd<'_>, option: i32, token: &Token) -> Result<(), Cla
     })
 }
 
+/// Leaves this for the next proxy of the pod, in place of what was left before.
+/// The socket is a listener that has claimed.
+///
+/// # Errors
+///
+/// The socket has not claimed, or these are not 1 to
+/// [`DEPOSIT_LEN_MAX`](weir_common::DEPOSIT_LEN_MAX) bytes.
+pub fn leave_deposit(listener: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    let deposit = Deposit::of(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+    let len = libc::socklen_t::try_from(size_of::<Deposit>()).unwrap_or(0);
+    // SAFETY: the value is readable and `len` is its length.
+    #[expect(unsafe_code, reason = "a private socket option has no safe wrapper")]
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            SOL_WEIR,
+            SO_WEIR_DEPOSIT,
+            (&raw const deposit).cast(),
+            len,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What an earlier proxy of the pod left; `None` if none did. The socket is a
+/// listener that has claimed.
+///
+/// # Errors
+///
+/// Whatever else `getsockopt` reports.
+pub fn take_deposit(listener: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+    let mut deposit = Deposit {
+        len: 0,
+        reserved: 0,
+        bytes: [0; DEPOSIT_LEN_MAX],
+    };
+    let mut len = libc::socklen_t::try_from(size_of::<Deposit>()).unwrap_or(0);
+    // SAFETY: the buffer is writable and `len` is its length in bytes.
+    #[expect(unsafe_code, reason = "a private socket option has no safe wrapper")]
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            SOL_WEIR,
+            SO_WEIR_DEPOSIT,
+            (&raw mut deposit).cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 {
+        return Ok(deposit.get().map(<[u8]>::to_vec));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::EINVAL) => Ok(None),
+        _ => Err(error),
+    }
+}
+
 /// How often each reason was counted, in the order of [`FlowReason::ALL`].
 /// `None` where the programs do not see this process, or it has not claimed.
 ///
@@ -216,5 +280,7 @@ mod tests {
         let claimed = claim(listener.as_fd(), &token);
         assert!(matches!(claimed, Err(ClaimError::NotSeen)), "{claimed:?}");
         assert_eq!(counters(listener.as_fd()).unwrap(), None);
+        assert_eq!(take_deposit(listener.as_fd()).unwrap(), None);
+        assert!(leave_deposit(listener.as_fd(), b"key").is_err());
     }
 }

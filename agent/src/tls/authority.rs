@@ -1,5 +1,6 @@
 //! The pod-local certificate authority: made in memory at start, mints a leaf
-//! for each intercepted host, gone with the process.
+//! for each intercepted host, gone with the process. In a pod the next proxy
+//! can have its key, sealed, so that applications which trust it go on doing so.
 //!
 //! The leaf rules are those that strict clients enforce: an authority key
 //! identifier equal to the issuer's subject key identifier (Python 3.13 checks),
@@ -25,6 +26,7 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
 };
 
+use super::seal::{Seal, SealError};
 use crate::bounds::Bound;
 
 /// Clocks of applications may be behind: certificates begin two days ago.
@@ -34,7 +36,7 @@ const BACKDATED: Duration = Duration::from_secs(2 * 24 * 3600);
 const LEAF_VALIDITY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A leaf is served from the cache this long.
 const LEAF_REUSE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The CA lives as long as its process; no pod is expected to outlive this.
+/// The CA lives as long as its pod; none is expected to outlive this.
 const CA_VALIDITY: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
 /// Leaves kept. Only hosts of the catalogue get one, so that wildcard hosts are
 /// the only way to fill it; beyond it the oldest makes room.
@@ -42,6 +44,7 @@ const LEAVES_MAX: usize = 512;
 /// Upper bound of X.520 for a common name.
 const COMMON_NAME_LEN_MAX: usize = 64;
 const SERIAL_LEN: usize = 16;
+const SUBJECT: &str = "weir certificate authority";
 
 /// Minting failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,12 @@ pub enum AuthorityError {
         /// Why.
         source: rcgen::Error,
     },
+    /// The key cannot be sealed.
+    #[error("cannot seal the key: {0}")]
+    Seal(#[from] SealError),
+    /// What was sealed under this seal is no key of an authority.
+    #[error("the sealed key is not one of this version of weir")]
+    NotAKey,
     /// The crypto provider does not take the key it made.
     #[error("cannot use a generated key: {0}")]
     Key(#[source] rustls::Error),
@@ -62,7 +71,8 @@ pub enum AuthorityError {
     Random,
 }
 
-/// A certificate authority whose key exists in this process only.
+/// A certificate authority whose key exists in this process, and outside of it
+/// only sealed.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
@@ -86,22 +96,55 @@ impl Authority {
     ///
     /// Fails if the crypto library or the random number generator does.
     pub fn new(permitted: Option<&[String]>, now: SystemTime) -> Result<Self, AuthorityError> {
-        let subject = "weir certificate authority";
-        let certificate_error = |source| AuthorityError::Certificate {
-            subject: subject.into(),
-            source,
+        let key = KeyPair::generate().map_err(of_authority)?;
+        Self::with_key(key, permitted, now)
+    }
+
+    /// The CA with the key that another one sealed; whoever trusts that one
+    /// trusts this one, because it has the same name, too. `None` if it was
+    /// sealed under another seal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; or what was sealed is something else.
+    pub fn succeeding(
+        seal: &Seal,
+        sealed: &[u8],
+        permitted: Option<&[String]>,
+        now: SystemTime,
+    ) -> Result<Option<Self>, AuthorityError> {
+        let Some(der) = seal.open(sealed) else {
+            return Ok(None);
         };
+        let der = PrivatePkcs8KeyDer::from(der);
+        let key = KeyPair::try_from(&der).map_err(|_no_key| AuthorityError::NotAKey)?;
+        Self::with_key(key, permitted, now).map(Some)
+    }
+
+    /// The key, for [`Self::succeeding`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the crypto library or the random number generator does.
+    pub fn sealed(&self, seal: &Seal) -> Result<Vec<u8>, AuthorityError> {
+        Ok(seal.close(&self.issuer.key().serialize_der())?)
+    }
+
+    fn with_key(
+        key: KeyPair,
+        permitted: Option<&[String]>,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::default();
-        params.distinguished_name = name(subject);
+        params.distinguished_name = name(SUBJECT);
         params.serial_number = Some(serial()?);
         params.not_before = (now - BACKDATED).into();
         params.not_after = (now + CA_VALIDITY).into();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.name_constraints = permitted.map(constraints);
-        let key = KeyPair::generate().map_err(certificate_error)?;
-        let certificate = params.self_signed(&key).map_err(certificate_error)?;
-        let leaf_key = KeyPair::generate().map_err(certificate_error)?;
+        let certificate = params.self_signed(&key).map_err(of_authority)?;
+        let leaf_key = KeyPair::generate().map_err(of_authority)?;
         let leaf_der = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
         let leaf_signer = any_ecdsa_type(&leaf_der).map_err(AuthorityError::Key)?;
         Ok(Self {
@@ -113,7 +156,7 @@ impl Authority {
         })
     }
 
-    /// The CA certificate, PEM. The only part that leaves the process.
+    /// The CA certificate, PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
@@ -195,6 +238,13 @@ impl Authority {
 impl fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Authority(key not shown)")
+    }
+}
+
+fn of_authority(source: rcgen::Error) -> AuthorityError {
+    AuthorityError::Certificate {
+        subject: SUBJECT.into(),
+        source,
     }
 }
 
@@ -397,6 +447,49 @@ mod tests {
                 ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
                 _ => None,
             })
+    }
+
+    #[test]
+    fn who_trusts_an_authority_trusts_the_one_that_succeeds_it() {
+        let seal = Seal::random().unwrap();
+        let first = authority();
+        let sealed = first.sealed(&seal).unwrap();
+        assert!(
+            weir_common::Deposit::of(&sealed).is_some(),
+            "{}",
+            sealed.len()
+        );
+        let permitted = ["api.openai.com".to_owned()];
+        let now = SystemTime::now();
+        let second = Authority::succeeding(&seal, &sealed, Some(&permitted), now)
+            .unwrap()
+            .expect("the same seal");
+        for (of, accepted) in [(&second, true), (&authority(), false)] {
+            let mut roots = rustls::RootCertStore::empty();
+            let pem = first.certificate_pem().as_bytes();
+            roots
+                .add(CertificateDer::from_pem_slice(pem).unwrap())
+                .unwrap();
+            let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+                Arc::new(roots),
+                super::super::provider(),
+            )
+            .build()
+            .unwrap();
+            let leaf = of.leaf("api.openai.com", now).unwrap();
+            let host = "api.openai.com".to_owned().try_into().unwrap();
+            let verified =
+                verifier.verify_server_cert(&leaf.cert[0], &[], &host, &[], UnixTime::now());
+            assert_eq!(verified.is_ok(), accepted, "{verified:?}");
+        }
+        let other = Seal::random().unwrap();
+        let stranger = Authority::succeeding(&other, &sealed, None, now).unwrap();
+        assert!(stranger.is_none());
+        let nonsense = seal.close(b"nonsense").unwrap();
+        assert!(matches!(
+            Authority::succeeding(&seal, &nonsense, None, now),
+            Err(AuthorityError::NotAKey)
+        ));
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn init_attaches_nine_programs_by_their_names() -> Result<()> {
         map::HANDSHAKE,
         map::COUNTERS,
         map::LOCAL,
+        map::DEPOSIT,
         map::EVENTS,
     ] {
         let there = attached.maps.values().filter(|it| *it == name);

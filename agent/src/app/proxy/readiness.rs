@@ -9,6 +9,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
+use super::succession::Succession;
 use crate::{
     admin::Readiness,
     proxy::{Canary, CanaryError},
@@ -25,6 +26,9 @@ pub(super) struct Prover {
     pub(super) canary: Arc<Canary>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) token: Token,
+    /// What the kernel half holds for the next proxy; none where there will be
+    /// no other one.
+    pub(super) succession: Option<Succession>,
     /// Not kept open by this.
     pub(super) listeners: Weak<[TcpListener]>,
 }
@@ -69,10 +73,15 @@ impl Prover {
     }
 
     fn claim_again(&self) -> bool {
-        self.listeners.upgrade().is_some_and(|listeners| {
-            listeners
-                .iter()
-                .all(|listener| claim(listener.as_fd(), &self.token).is_ok())
-        })
+        let Some(listeners) = self.listeners.upgrade() else {
+            return false;
+        };
+        let claimed = listeners
+            .iter()
+            .all(|listener| claim(listener.as_fd(), &self.token).is_ok());
+        if let (true, Some(succession)) = (claimed, &self.succession) {
+            succession.renew(&listeners);
+        }
+        claimed
     }
 }
