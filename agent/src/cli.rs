@@ -132,7 +132,9 @@ Serve what `weir init` redirects
 
 Listens on the ports that `weir init` chose, proves itself to the kernel half, \
 proves that interception works by a connection of its own, and serves until \
-SIGTERM. Needs no privilege.";
+SIGTERM, and on while the application may still make calls (see --drain); a \
+second signal, or SIGINT, ends it at once. Needs no privilege, and writes nowhere \
+but to --trust.";
 
 const PROXY_AFTER: &str = "\
 Health:
@@ -314,6 +316,16 @@ pub struct ProxyArgs {
         hide_default_value = true
     )]
     pub admin: AdminChoice,
+    /// How long to go on after SIGTERM, at most
+    ///
+    /// New connections are served as well: where the application is told to end at the same time, its
+    /// last calls pass. The rest of Kubernetes' 30 s of grace is for what is to be exported.
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// After SIGTERM, end once the application has had no TCP socket for this long; with `0s` once it
+    /// has no connection through weir, as is right where it ends first (a native sidecar)
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub drain_idle: Duration,
     /// Show each call on standard error as it ends
     #[arg(long)]
     pub live: bool,

@@ -23,7 +23,10 @@ mod testing;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -98,6 +101,44 @@ pub struct Proxy {
     pub bodies: Bodies,
     /// Whether calls carry their span as trace context.
     pub propagate: Propagate,
+    /// Those that are open, counted.
+    pub connections: Arc<Connections>,
+}
+
+/// The connections of applications, counted.
+#[derive(Debug)]
+pub struct Connections {
+    permits: Arc<Semaphore>,
+    accepted: AtomicU64,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            accepted: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Connections {
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        CONNECTIONS_MAX.saturating_sub(self.permits.available_permits())
+    }
+
+    /// How many were accepted so far, those that were turned away included.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// One more, unless there are too many.
+    fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
 }
 
 impl Proxy {
@@ -108,7 +149,6 @@ impl Proxy {
         listeners: Arc<[TcpListener]>,
         stop: impl Future<Output = ()>,
     ) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -118,7 +158,7 @@ impl Proxy {
                 // Before accepting, so that a flood does not pile up what has ended.
                 Some(_) = connections.join_next() => {}
                 accepted = accept_any(&listeners) => match accepted {
-                    Ok(tcp) => self.admit(tcp, &permits, &mut connections),
+                    Ok(tcp) => self.admit(tcp, &mut connections),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections");
                         tokio::time::sleep(ACCEPT_RETRY).await;
@@ -161,13 +201,8 @@ impl Proxy {
         }
     }
 
-    fn admit(
-        self: &Arc<Self>,
-        tcp: TcpStream,
-        permits: &Arc<Semaphore>,
-        connections: &mut JoinSet<()>,
-    ) {
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+    fn admit(self: &Arc<Self>, tcp: TcpStream, connections: &mut JoinSet<()>) {
+        let Some(permit) = self.connections.admit() else {
             self.metrics
                 .connection(Decision::Refuse, Reason::TooManyConnections);
             tcp.reset_on_close();

@@ -10,3 +10,4 @@ pub mod local_time;
 pub mod origin;
 pub mod privileges;
 pub mod process;
+pub mod sockets;

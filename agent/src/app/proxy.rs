@@ -8,6 +8,7 @@
 
 mod collector;
 mod control;
+mod drain;
 mod exports;
 mod listen;
 mod readiness;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     collector::Collector,
     control::Supervised,
+    drain::{Drain, DrainEnd},
     exports::{Output, Planned},
     listen::{ListenError, Listeners, listen},
     readiness::Prover,
@@ -116,6 +118,10 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     if let Some(directory) = &args.trust {
         publish_trust(&prepared, &also_trusted, directory)?;
     }
+    let drain = Drain {
+        longest: args.drain,
+        idle: args.drain_idle,
+    };
     let runtime = runtime()?;
     let (collector, served) = runtime.block_on(async {
         // Nobody here may look at the processes of another container.
@@ -131,9 +137,20 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut outcome = Ok(());
+        let connections = Arc::clone(&serving.proxy.connections);
         let stop = async {
             tokio::select! {
-                _ = terminate.recv() => {}
+                _ = terminate.recv() => {
+                    prover.readiness.not_ready("shutting down: the last calls are served");
+                    tokio::select! {
+                        end = drain.over(&connections) => if end == DrainEnd::Longest {
+                            say("the application still had sockets when --drain was over");
+                        },
+                        // Somebody is in a hurry.
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
                 _ = interrupt.recv() => {}
                 failed = &mut proven => outcome = failed,
             }
@@ -351,6 +368,7 @@ impl Serving {
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
             bodies: prepared.config.models.bodies,
             propagate: prepared.config.telemetry.propagate,
+            connections: Arc::default(),
         });
         if let Some(counts) = kernel() {
             metrics.set_kernel_flows(&counts);

@@ -152,5 +152,6 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         stream_usage: true,
         bodies: Bodies::Read,
         propagate: Propagate::Off,
+        connections: Arc::default(),
     }
 }
