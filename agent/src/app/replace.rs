@@ -30,12 +30,23 @@ pub(super) fn replace(path: &Path, contents: &[u8], access: Access) -> io::Resul
     fresh_name.push(name);
     fresh_name.push(format!(".{}", std::process::id()));
     let fresh = directory.join(fresh_name);
-    let written = (|| {
-        let mut file = fs::OpenOptions::new()
+    let create = || {
+        fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(access.mode)
-            .open(&fresh)?;
+            .open(&fresh)
+    };
+    let written = (|| {
+        let mut file = match create() {
+            // Left by one that was killed in the midst of this: in a container
+            // every start has the same process id.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&fresh)?;
+                create()?
+            }
+            created => created?,
+        };
         file.set_permissions(fs::Permissions::from_mode(access.mode))?;
         file.write_all(contents)?;
         if let Some(owner) = access.owner {
@@ -50,4 +61,26 @@ pub(super) fn replace(path: &Path, contents: &[u8], access: Access) -> io::Resul
         let _gone = fs::remove_file(&fresh);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_predecessor_left_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let left = directory
+            .path()
+            .join(format!(".ca.pem.{}", std::process::id()));
+        fs::write(&left, "half a certif").unwrap();
+        let access = Access {
+            mode: 0o644,
+            owner: None,
+        };
+        replace(&path, b"a certificate", access).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a certificate");
+        assert!(!left.exists());
+    }
 }
