@@ -203,22 +203,32 @@ impl Pod {
     /// # Errors
     /// It is not built.
     pub fn start_proxy(&self, container: Container) -> Result<Running> {
+        self.start_proxy_with(container, &[])
+    }
+
+    /// Starts `weir proxy` with more options; it need not be ready.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn start_proxy_with(&self, container: Container, options: &[&str]) -> Result<Running> {
         let trust = self.path("trust");
         fs::create_dir_all(&trust)?;
         fs::set_permissions(&trust, Permissions::from_mode(0o777))?;
         let weir = program("weir")?;
-        let words: [&OsStr; 10] = [
+        let (config, state) = (self.path("weir.yaml"), self.path("state"));
+        let mut words: Vec<&OsStr> = vec![
             weir.as_ref(),
             "proxy".as_ref(),
             "--config".as_ref(),
-            &self.path("weir.yaml").into_os_string(),
+            config.as_ref(),
             "--state".as_ref(),
-            &self.path("state").into_os_string(),
+            state.as_ref(),
             "--trust".as_ref(),
             trust.as_ref(),
             "--admin".as_ref(),
             ADMIN.as_ref(),
         ];
+        words.extend(options.iter().map(OsStr::new));
         self.start(container, PROXY_USER, &words)
     }
 
@@ -227,7 +237,15 @@ impl Pod {
     /// # Errors
     /// It does not become ready; with what it said.
     pub fn proxy(&self) -> Result<Running> {
-        let mut proxy = self.start_proxy(Container::Proxy)?;
+        self.proxy_with(&[])
+    }
+
+    /// Starts `weir proxy` with more options and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not become ready; with what it said.
+    pub fn proxy_with(&self, options: &[&str]) -> Result<Running> {
+        let mut proxy = self.start_proxy_with(Container::Proxy, options)?;
         self.ready(&mut proxy)?;
         Ok(proxy)
     }

@@ -13,3 +13,4 @@ mod coverage;
 mod lifecycle;
 mod liveness;
 mod neighbours;
+mod sidecar;

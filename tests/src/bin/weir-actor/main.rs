@@ -47,6 +47,8 @@ enum Role {
     Flood(flood::Args),
     /// Present a claim, and say what the kernel answers.
     Claim(thin_proxy::ClaimArgs),
+    /// Try to take what the proxy left, and to leave something, without a claim.
+    Deposit,
     /// Ask for weir's counters.
     Counters,
     /// Go through everything an application may do with a socket.
@@ -63,6 +65,7 @@ fn main() -> Result<()> {
         Role::Dial(args) => say(&dial::run(&args)),
         Role::Flood(args) => say(&flood::run(&args)?),
         Role::Claim(args) => say(&thin_proxy::claim(&args)?),
+        Role::Deposit => say(&options::deposit()?),
         Role::Counters => say(&thin_proxy::counters()?),
         Role::Contract(args) => say(&contract::run(&args)?),
     }

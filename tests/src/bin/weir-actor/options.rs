@@ -2,10 +2,13 @@
 //! no library would pass.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 
-use weir_common::{Flow, SO_WEIR_CLAIM, SO_WEIR_COUNTERS, SO_WEIR_FLOW, SOL_WEIR};
+use crate::errors;
+use weir_common::{
+    Deposit, Flow, SO_WEIR_CLAIM, SO_WEIR_COUNTERS, SO_WEIR_DEPOSIT, SO_WEIR_FLOW, SOL_WEIR,
+};
 
 /// `SO_ORIGINAL_DST` of linux/netfilter_ipv4.h and `IP6T_SO_ORIGINAL_DST` of
 /// linux/netfilter_ipv6/ip6_tables.h.
@@ -72,6 +75,19 @@ pub(crate) fn set_int(fd: impl AsFd, level: i32, option: i32, value: i32) -> io:
 /// `EPERM` for a wrong token, `ENOPROTOOPT` where weir is not.
 pub(crate) fn claim(fd: impl AsFd, token: &[u8]) -> io::Result<()> {
     set(fd, SOL_WEIR, SO_WEIR_CLAIM, token)
+}
+
+/// What becomes of taking the proxy's deposit and of leaving one, on a socket
+/// that listens and has not claimed.
+///
+/// # Errors
+/// There is no socket to be had.
+pub(crate) fn deposit() -> io::Result<[String; 2]> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut buffer = [0xff; size_of::<Deposit>()];
+    let taken = get(&listener, SOL_WEIR, SO_WEIR_DEPOSIT, &mut buffer).map(drop);
+    let left = set(&listener, SOL_WEIR, SO_WEIR_DEPOSIT, &buffer);
+    Ok([taken, left].map(|result| errors::outcome(&result)))
 }
 
 /// The flow of an accepted socket.

@@ -28,6 +28,17 @@ pub(crate) struct Args {
     /// Close each connection after the answer, instead of waiting for the client.
     #[arg(long)]
     close: bool,
+    /// Send back what the client says after the answer.
+    #[arg(long, conflicts_with = "close")]
+    echo: bool,
+}
+
+/// What becomes of a connection after the answer.
+#[derive(Clone, Copy)]
+enum After {
+    Close,
+    Echo,
+    Wait,
 }
 
 /// Serves until told; gives the number of connections and datagrams.
@@ -37,13 +48,17 @@ pub(crate) fn run(args: &Args) -> Result<u64> {
         let socket = bound(*address, Type::STREAM)?;
         socket.listen(BACKLOG)?;
         let (listener, served) = (TcpListener::from(socket), Arc::clone(&served));
-        let close = args.close;
+        let after = match (args.close, args.echo) {
+            (true, _) => After::Close,
+            (_, true) => After::Echo,
+            _ => After::Wait,
+        };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 served.fetch_add(1, Ordering::Relaxed);
                 let started = thread::Builder::new()
                     .stack_size(STACK)
-                    .spawn(move || answer(stream, close));
+                    .spawn(move || answer(stream, after));
                 drop(started);
             }
         });
@@ -81,13 +96,19 @@ fn bound(address: SocketAddr, kind: Type) -> Result<Socket> {
 }
 
 /// Answers, then stays for as long as the client does.
-fn answer(mut stream: TcpStream, close: bool) -> Result<()> {
+fn answer(mut stream: TcpStream, after: After) -> Result<()> {
     stream.set_nodelay(true)?;
     read_line(&stream)?;
     let address = stream.local_addr()?;
     stream.write_all(format!("{BY_SERVER} {address}\n").as_bytes())?;
-    if !close {
-        stream.read_to_end(&mut Vec::new())?;
+    match after {
+        After::Close => {}
+        After::Echo => {
+            std::io::copy(&mut stream.try_clone()?, &mut stream)?;
+        }
+        After::Wait => {
+            stream.read_to_end(&mut Vec::new())?;
+        }
     }
     Ok(())
 }
