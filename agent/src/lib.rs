@@ -27,7 +27,7 @@
 //!   are functions of bytes and values, and tested as such.
 //! - Nothing outside `sys` is `unsafe`; nothing outside `capture` knows aya.
 //! - There is no switch that turns upstream verification off, and no way for
-//!   the CA's key to leave the process.
+//!   the CA's key to leave the process but sealed, for the next one of its pod.
 //! - The inspector returns nothing to the relay: it cannot stall, fail or change
 //!   what passes.
 

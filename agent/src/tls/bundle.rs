@@ -233,7 +233,7 @@ impl Roots {
         for certificate in &self.certificates {
             text.push_str(&encode(certificate));
         }
-        text.push_str("# weir: the CA of this run, whose key never leaves the proxy's memory\n");
+        text.push_str("# weir: the CA of this run or pod, whose key is on no disk\n");
         text.push_str(&encode(ca));
         text
     }
