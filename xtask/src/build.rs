@@ -91,6 +91,15 @@ pub(crate) fn host(workspace: &Workspace, steps: &Steps, profile: HostProfile) -
     steps.shown("weir", build)
 }
 
+/// Builds the emulator of the providers.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn emulator(workspace: &Workspace, steps: &Steps) -> Result<()> {
+    let build = workspace.cargo(["build", "--package", "weir-emulator"]);
+    steps.shown("the provider's emulator", build)
+}
+
 /// The arguments that select the eBPF binary in any cargo verb.
 pub(crate) fn ebpf_selection() -> [&'static str; 8] {
     [

@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod image;
 mod metadata;
+mod pod;
 mod privilege;
 mod setup;
 mod step;
@@ -45,6 +46,7 @@ enum Verb {
     Demo(demo::Args),
     Vm(vm::Args),
     Image(image::Args),
+    PodTest(pod::Args),
     Bench(bench::Args),
 }
 
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Demo(args) => demo::run(&workspace, &args),
         Verb::Vm(args) => vm::run(&workspace, &args),
         Verb::Image(args) => image::run(&workspace, &args),
+        Verb::PodTest(args) => pod::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
     }
 }

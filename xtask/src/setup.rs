@@ -55,6 +55,8 @@ pub(crate) enum Purpose {
     Bench,
     /// As build, and the roots that the image carries.
     Image,
+    /// As image, and a container engine with what its pods are made of.
+    Pod,
     /// A C compiler for arm64, on a machine of another kind.
     ForeignImage,
 }
@@ -194,6 +196,23 @@ const ARM64_C_COMPILER: Tool = Tool {
     works: || on_path(image::ARM64_CC).is_some(),
 };
 
+const PODMAN: Tool = Tool {
+    name: "podman with runc and netavark",
+    why: "plays manifests of pods without a cluster",
+    packages: &["podman", "runc", "netavark", "iptables"],
+    works: || {
+        let found = ["podman", "runc", "iptables"];
+        found.iter().all(|it| on_path(it).is_some())
+            && Path::new("/usr/lib/podman/netavark").is_file()
+    },
+};
+const DEBOOTSTRAP: Tool = Tool {
+    name: "debootstrap",
+    why: "makes the image of an application with Python",
+    packages: &["debootstrap"],
+    works: || on_path("debootstrap").is_some(),
+};
+
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
@@ -230,9 +249,23 @@ impl Purpose {
             C_COMPILER, IP, NAMESPACES, EMULATOR, BUSYBOX, CPIO, STRIP, UNPACKERS, KEYRING,
         ];
         const IMAGE: &[Tool] = &[C_COMPILER, IP, NAMESPACES, GIT, ROOTS];
+        const POD: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            GIT,
+            ROOTS,
+            PYTHON_ALONE,
+            BPFTOOL,
+            PODMAN,
+            DEBOOTSTRAP,
+            KEYRING,
+            STRIP,
+        ];
         const FOREIGN_IMAGE: &[Tool] = &[ARM64_C_COMPILER];
         match self {
             Self::Image => IMAGE,
+            Self::Pod => POD,
             Self::ForeignImage => FOREIGN_IMAGE,
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,

@@ -1,0 +1,110 @@
+//! `cargo xtask pod-test`: the image in a pod, with an application that was not made for it.
+//!
+//! Owns the pod and what it runs on: podman on this machine, in namespaces of its own. The manifest
+//! is of the shape that Kubernetes is given; what is checked, and in which order containers are
+//! started, is in `pod/scenario.py`.
+
+mod engine;
+mod marks;
+mod rootfs;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build;
+use crate::command::shown;
+use crate::image;
+use crate::privilege::Privilege;
+use crate::setup::route::RouteChoice;
+use crate::setup::{self, Purpose};
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+use engine::Engine;
+use marks::Seen;
+
+/// The checks, and what they play.
+const SCENARIO: &str = include_str!("pod/scenario.py");
+const MANIFEST: &str = include_str!("pod/pod.yaml");
+
+/// Runs weir's image in a pod beside an unmodified application, and checks what people rely on.
+///
+/// podman plays a manifest with a privileged init container, the sidecar without any capability on
+/// a read-only root, and a Python application that knows nothing of weir and calls an emulator of
+/// OpenAI. Its calls must be metered, also the last ones after SIGTERM; the sidecar is killed and
+/// restarted, the kernel half replaced amid calls, and nothing may be left behind. Runs as root or
+/// through sudo, in a network and processes of its own; what it makes stays in target/pod.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Start the pod this often instead, and say how long it takes and what becomes of first calls.
+    #[arg(long, value_name = "COUNT")]
+    startups: Option<u32>,
+    #[command(flatten)]
+    route: RouteChoice,
+}
+
+/// The verb.
+///
+/// # Errors
+/// When set-up or a build fails, or a check does.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    if Privilege::detect() == Privilege::None {
+        bail!("pods need root, and there is no sudo: run `cargo xtask pod-test` as root");
+    }
+    setup::ensure(workspace, &[Purpose::Pod], args.route)?;
+    let weir = image::ensure(workspace, args.route)?;
+    let steps = Steps::new("pod", workspace.tools().join("log"));
+    build::emulator(workspace, &steps)?;
+    let place = Place::prepare(workspace, &weir)?;
+    rootfs::ensure(workspace, &steps, &place.directory)?;
+    let mut seen = Seen::default();
+    let engine = Engine::prepare(&place.directory)?;
+
+    let mut scenario = engine.command(workspace, &place.directory)?;
+    if let Some(count) = args.startups {
+        scenario.args(["--startups", &count.to_string()]);
+    }
+    steps.note("the pod, with podman on this machine");
+    let mut child = scenario
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", shown(&scenario)))?;
+    let output = child.stdout.take().context("its output was not piped")?;
+    for line in BufReader::new(output).lines() {
+        seen.hear(&steps, &line.context("cannot read what the scenario says")?);
+    }
+    let status = child.wait().context("cannot wait for the scenario")?;
+    seen.verdict()?;
+    if !status.success() {
+        bail!("the scenario ended with {status}");
+    }
+    Ok(())
+}
+
+/// Where the parts of the test lie.
+struct Place {
+    directory: PathBuf,
+}
+
+impl Place {
+    fn prepare(workspace: &Workspace, weir: &Path) -> Result<Self> {
+        let directory = workspace.root().join("target/pod");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let put = |name: &str, text: &str| {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        put("scenario.py", SCENARIO)?;
+        put("pod.yaml", MANIFEST)?;
+        fs::copy(weir, directory.join("weir.tar"))
+            .with_context(|| format!("cannot copy {}", weir.display()))?;
+        Ok(Self { directory })
+    }
+}
