@@ -30,6 +30,9 @@ mod trust;
 pub mod webhook;
 pub mod workload;
 
+/// The lists of containers in a pod's `spec`.
+const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
+
 /// What begins the names of annotations and labels that are weir's.
 pub const PREFIX: &str = "weir.dev/";
 /// The label, or annotation, that says `enabled` or `disabled`.
