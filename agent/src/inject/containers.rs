@@ -108,6 +108,10 @@ pub(super) fn proxy(options: &Options, roots: &UserRoots) -> Value {
         format!("--trust={TRUST_WRITTEN}"),
         format!("--admin=0.0.0.0:{}", options.admin_port),
     ];
+    if options.sidecar == Sidecar::Native {
+        // It is told to end when the application has ended.
+        arguments.push("--drain-idle=0s".to_owned());
+    }
     arguments.extend(config_argument(options));
     let mut mounts = vec![
         json!({"name": RUN_VOLUME, "mountPath": RUN_MOUNT, "readOnly": true}),

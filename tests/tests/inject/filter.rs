@@ -219,6 +219,21 @@ fn the_command_reads_files_and_standard_input() -> Result<()> {
 }
 
 #[test]
+fn the_help_names_every_annotation() -> Result<()> {
+    let help = String::from_utf8(weir(&["--help"], "")?.stdout)?;
+    let pod = "kind: Pod\napiVersion: v1\nmetadata: {name: p, annotations: {weir.dev/x: y}}\n\
+               spec: {containers: [{name: app, image: a}]}";
+    let said = String::from_utf8(weir(&["-f", "-"], pod)?.stderr)?;
+    let (_, list) = said.split_once("there are ").context("a list")?;
+    let (list, _) = list.split_once('\n').context("a line")?;
+    assert_eq!(list.split(", ").count(), 15);
+    for name in list.split(", ") {
+        assert!(help.contains(name), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_command_writes_nothing_if_one_pod_is_refused() -> Result<()> {
     let refused =
         fixture("kinds.yaml").replace("image: a}", "image: a, ports: [{containerPort: 15001}]}");

@@ -286,6 +286,7 @@ fn what_was_chosen_reaches_both_containers() {
             "--state=/run/weir",
             "--trust=/trust",
             "--admin=0.0.0.0:16020",
+            "--drain-idle=0s",
             "--config=/etc/weir/config/weir.yaml",
             "--also-trust=/roots/weir",
         ])
@@ -320,12 +321,23 @@ fn the_arguments_are_those_that_weir_understands() -> Result<()> {
         spec,
         json!({"weir.dev/config": "weir", "weir.dev/roots": "corp", "weir.dev/on-proxy-down": "open"}),
     );
-    for name in ["weir-init", "weir-proxy"] {
-        let arguments = container(&pod["spec"], name)["args"]
+    let parse = |words: &Value| -> Result<()> {
+        let line = words
             .as_array()
-            .context("arguments")?;
-        let line = arguments.iter().filter_map(Value::as_str);
+            .context("words")?
+            .iter()
+            .filter_map(Value::as_str);
         weir::cli::Cli::try_parse_from(std::iter::once("weir").chain(line))?;
+        Ok(())
+    };
+    for name in ["weir-init", "weir-proxy"] {
+        parse(&container(&pod["spec"], name)["args"])?;
     }
+    let [_, classic] = both_sidecars();
+    let document = documents(&inject(&fixture("deployment.yaml"), &classic)?.text).swap_remove(0);
+    let proxy = container(&document["spec"]["template"]["spec"], "weir-proxy");
+    let hook = &proxy["lifecycle"]["postStart"]["exec"]["command"];
+    assert_eq!(hook[0], "/weir");
+    parse(&hook.as_array().context("words")?[1..].to_vec().into())?;
     Ok(())
 }
