@@ -3,8 +3,13 @@
 //! Without the object the agent still builds, so that editors and `cargo check`
 //! work on a machine without the BPF toolchain; loading then fails with a
 //! message that names the remedy.
+//!
+//! Beside it go the tables by which text is counted in tokens.
 
 use std::{env, error::Error, fs, path::PathBuf};
+
+#[path = "build/tables.rs"]
+mod tables;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=WEIR_BPF_OBJECT");
@@ -19,6 +24,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::copy(&object, &embedded)?;
     } else {
         fs::write(&embedded, [])?;
+    }
+    println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=src/llm/tokens/layout.rs");
+    for table in tables::all()? {
+        fs::write(
+            PathBuf::from(env::var("OUT_DIR")?).join(table.name),
+            table.bytes,
+        )?;
     }
     Ok(())
 }

@@ -55,6 +55,7 @@ pub mod session;
 pub mod sse;
 pub mod stream_usage;
 mod tgi;
+pub mod tokens;
 pub mod unanswered;
 pub mod usage;
 pub mod websocket;

@@ -16,6 +16,7 @@ use weir::llm::headers::Headers;
 use weir::llm::inspect::Inspector;
 use weir::llm::observation::{Claim, Ending, Observation, Rpc};
 use weir::llm::stream_usage::{Ask, UsageFilter, ask};
+use weir::llm::tokens::Method;
 use weir::llm::usage::{Provenance, Usage};
 
 struct Fixture {
@@ -86,6 +87,7 @@ struct Expected {
     inference_geo: Option<String>,
     usage: Usage,
     provenance: Provenance,
+    method: Option<Method>,
     provider_error: Option<String>,
     stated_cost: Option<Decimal>,
     rpc: Option<Rpc>,
@@ -106,6 +108,7 @@ impl From<Expected> for Observation {
             inference_geo: expected.inference_geo,
             usage: expected.usage,
             provenance: expected.provenance,
+            method: expected.method,
             provider_error: expected.provider_error,
             stated_cost: expected.stated_cost,
             rpc: expected.rpc,

@@ -33,7 +33,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(
         &["messages", EACH, "content", EACH, "input"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
     request(
@@ -46,7 +46,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
     request(
         &["cache_control", "ttl"],
         Want::Scalar,
@@ -77,7 +77,7 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["content", EACH, "text"], Want::Text, Slot::Text),
     response(&["content", EACH, "thinking"], Want::Text, Slot::Text),
-    response(&["content", EACH, "input"], Want::Size, Slot::Text),
+    response(&["content", EACH, "input"], Want::Source, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
 ];

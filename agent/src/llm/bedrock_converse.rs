@@ -26,15 +26,15 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(
         &["messages", EACH, "content", EACH, "toolUse", "input"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
     request(
         &["messages", EACH, "content", EACH, "toolResult", "content"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
-    request(&["toolConfig", "tools"], Want::Size, RequestSlot::Text),
+    request(&["toolConfig", "tools"], Want::Source, RequestSlot::Text),
 ];
 
 /// What is read of a body.
@@ -49,7 +49,7 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     ),
     response(
         &["output", "message", "content", EACH, "toolUse", "input"],
-        Want::Size,
+        Want::Source,
         Slot::Text,
     ),
     response(

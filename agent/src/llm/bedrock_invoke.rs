@@ -35,7 +35,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(
         &["messages", EACH, "content", EACH, "input"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
     request(
@@ -43,7 +43,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["inputText"], Want::Text, RequestSlot::Text),
     request(&["inputs"], Want::Text, RequestSlot::Text),
@@ -89,7 +89,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["stop_reason"], Want::Scalar, Slot::FinishReason),
     response(&["content", EACH, "text"], Want::Text, Slot::Text),
     response(&["content", EACH, "thinking"], Want::Text, Slot::Text),
-    response(&["content", EACH, "input"], Want::Size, Slot::Text),
+    response(&["content", EACH, "input"], Want::Source, Slot::Text),
     response(&["message", "id"], Want::Scalar, Slot::Id),
     response(&["message", "model"], Want::Scalar, Slot::Model),
     response(&["message", "usage"], Want::Value, Slot::Usage),

@@ -87,6 +87,7 @@ impl Counted {
 fn disown(seen: &mut Observation) {
     seen.usage = Usage::default();
     seen.provenance = Provenance::Unknown;
+    seen.method = None;
     seen.stated_cost = None;
 }
 

@@ -24,12 +24,12 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(
         &["contents", EACH, "parts", EACH, "functionCall"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
     request(
         &["contents", EACH, "parts", EACH, "functionResponse"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
     request(
@@ -42,7 +42,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
     request(&["cachedContent"], Want::Mark, RequestSlot::Stateful),
     // What is to be embedded, alone and in a batch.
     request(
@@ -75,7 +75,7 @@ pub(super) const CLOUD_CODE_REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["request", "tools"], Want::Size, RequestSlot::Text),
+    request(&["request", "tools"], Want::Source, RequestSlot::Text),
 ];
 
 /// A document below the given keys.
@@ -103,7 +103,7 @@ macro_rules! document {
             ),
             response(
                 &[$($below,)* "candidates", EACH, "content", "parts", EACH, "functionCall"],
-                Want::Size,
+                Want::Source,
                 Slot::Text,
             ),
             response(&["error"], Want::Mark, Slot::Error),

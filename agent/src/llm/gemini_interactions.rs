@@ -32,7 +32,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
 ];
 
 /// What is read of a body, where the interaction is the document.

@@ -5,7 +5,7 @@
 //! method can fail; what goes wrong ends in [`Observation::problems`].
 //!
 //! Where the provider states no usage, a response that succeeded is estimated
-//! from the length of its text, by [`estimate`](super::usage::estimate); one that failed is not.
+//! from its text, by [`tokens`](super::tokens); one that failed is not.
 
 #![deny(
     clippy::indexing_slicing,
@@ -77,13 +77,14 @@ impl Inspector {
 
     /// Reads the final head of the response.
     pub fn response_head(&mut self, status: u16, headers: &Headers) {
-        let response = Response::new(
+        let mut response = Response::new(
             self.api,
             self.request.facts.stream,
             status,
             headers,
             &mut self.problems,
         );
+        response.reading.vocabulary = self.request.facts.vocabulary();
         self.response = Some(response);
     }
 
@@ -167,6 +168,7 @@ impl Inspector {
         let Settled {
             usage,
             provenance,
+            method,
             claim,
             is_cost_final,
         } = settle(self.api.counting(), &response, &facts, ending);
@@ -203,6 +205,7 @@ impl Inspector {
             inference_geo: reading.counts.inference_geo,
             usage,
             provenance,
+            method,
             provider_error: reading.error,
             stated_cost: reading.counts.stated_cost.filter(|_| is_cost_final),
             claim,

@@ -43,11 +43,11 @@ pub enum Want {
     Value,
     /// Its bytes, if it is no object or array.
     Scalar,
-    /// The length of a string, in bytes of UTF-8 after decoding its escapes;
-    /// nothing of any other value.
+    /// A string in UTF-8, its escapes decoded, in parts; nothing of any other
+    /// value.
     Text,
-    /// The length of its encoded bytes. Does not nest.
-    Size,
+    /// Its encoded bytes, in parts. Does not nest.
+    Source,
     /// Only that it is there and does not begin like `null`.
     Mark,
 }
@@ -78,12 +78,20 @@ pub enum Found<'a, S> {
         /// Where the value is, in bytes from the beginning of the document.
         span: Range<usize>,
     },
-    /// For [`Want::Text`] and [`Want::Size`].
-    Length {
+    /// For [`Want::Text`] and [`Want::Source`]: it begins.
+    Begin {
         /// Of the interest.
         slot: S,
-        /// In bytes.
-        bytes: u64,
+        /// Which interest of the table it is.
+        place: usize,
+    },
+    /// For [`Want::Text`] and [`Want::Source`]: it goes on. A character may be
+    /// in two parts.
+    Part {
+        /// Of the interest.
+        slot: S,
+        /// What comes next; not empty.
+        bytes: &'a [u8],
     },
     /// For [`Want::Mark`].
     Mark {
@@ -96,7 +104,10 @@ impl<'a, S: Copy> Found<'a, S> {
     /// Under which name the value was asked for.
     pub fn slot(&self) -> S {
         match self {
-            Self::Value { slot, .. } | Self::Length { slot, .. } | Self::Mark { slot } => *slot,
+            Self::Value { slot, .. }
+            | Self::Begin { slot, .. }
+            | Self::Part { slot, .. }
+            | Self::Mark { slot } => *slot,
         }
     }
 
@@ -111,7 +122,8 @@ impl<'a, S: Copy> Found<'a, S> {
                 key_at,
                 span,
             },
-            Self::Length { bytes, .. } => Found::Length { slot, bytes },
+            Self::Begin { place, .. } => Found::Begin { slot, place },
+            Self::Part { bytes, .. } => Found::Part { slot, bytes },
             Self::Mark { .. } => Found::Mark { slot },
         }
     }
@@ -120,7 +132,7 @@ impl<'a, S: Copy> Found<'a, S> {
     pub fn raw(&self) -> Option<&'a [u8]> {
         match self {
             Self::Value { raw, .. } => Some(raw),
-            Self::Length { .. } | Self::Mark { .. } => None,
+            Self::Begin { .. } | Self::Part { .. } | Self::Mark { .. } => None,
         }
     }
 }

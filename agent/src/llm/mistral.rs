@@ -20,7 +20,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["instructions"], Want::Text, RequestSlot::Text),
     request(&["inputs"], Want::Text, RequestSlot::Text),
     request(&["inputs", EACH, "content"], Want::Text, RequestSlot::Text),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
 ];
 
 /// What is read of a body, and of an event.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Api;
 use super::rpc_session::{Part, RpcSession};
+use super::tokens::Method;
 use super::usage::{Provenance, Usage};
 
 /// How the bytes of an exchange ended.
@@ -57,6 +58,9 @@ pub struct Observation {
     pub usage: Usage,
     /// The weakest provenance among the counts that are reported.
     pub provenance: Provenance,
+    /// How counts were estimated. `None` of an estimate is a count that the
+    /// provider stated before its last.
+    pub method: Option<Method>,
     /// Type or code of an error the provider reported, at any status. Never its
     /// message, which may quote content.
     pub provider_error: Option<String>,

@@ -26,10 +26,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(
         &["messages", EACH, "tool_calls"],
-        Want::Size,
+        Want::Source,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
     request(&["system"], Want::Text, RequestSlot::Text),
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["input"], Want::Text, RequestSlot::Text),
@@ -51,7 +51,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["eval_count"], Want::Scalar, Slot::Count(Tokens::Output)),
     response(&["message", "content"], Want::Text, Slot::Text),
     response(&["message", "thinking"], Want::Text, Slot::Text),
-    response(&["message", "tool_calls"], Want::Size, Slot::Text),
+    response(&["message", "tool_calls"], Want::Source, Slot::Text),
     response(&["response"], Want::Text, Slot::Text),
     response(&["thinking"], Want::Text, Slot::Text),
     // A sentence, of which only that there is one can be kept.

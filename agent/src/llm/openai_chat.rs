@@ -39,7 +39,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
     // Of completions: a text, several, or token ids.
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["prompt", EACH], Want::Text, RequestSlot::Text),
@@ -141,7 +141,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     ),
     response(
         &["choices", EACH, "message", "tool_calls"],
-        Want::Size,
+        Want::Source,
         Slot::Text,
     ),
     // Of completions.

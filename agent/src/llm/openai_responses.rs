@@ -11,6 +11,7 @@
 use super::json::{EACH, Interest, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestSlot, request};
+use super::tokens::Tally;
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
@@ -29,7 +30,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(&["input", EACH, "arguments"], Want::Text, RequestSlot::Text),
     request(&["input", EACH, "output"], Want::Text, RequestSlot::Text),
-    request(&["tools"], Want::Size, RequestSlot::Text),
+    request(&["tools"], Want::Source, RequestSlot::Text),
 ];
 
 /// What is read of a body, where the response is the document.
@@ -123,7 +124,7 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
     let kind = draft.kind.take().unwrap_or_default();
     // Base64, not text.
     if kind.contains("audio") || kind.contains("image") {
-        draft.text_bytes = 0;
+        draft.text = Tally::default();
     }
     let is_last = matches!(
         kind.as_str(),

@@ -31,7 +31,7 @@ pub(super) fn take_field(field: Field<'_>, facts: &mut RequestFacts) {
     match (field.name, field.value) {
         ("model", Some(value)) => facts.take_model(value),
         ("stream", Some(value)) => facts.stream = Some(value == b"true"),
-        ("prompt", _) => facts.text_bytes = facts.text_bytes.saturating_add(field.len),
+        ("prompt", _) => facts.text.push_unseen(field.len),
         _ => {}
     }
 }

@@ -16,7 +16,9 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::json::{Found, Interest, Path, Want};
 use super::observation::RpcOutcome;
+use super::request::RequestFacts;
 use super::rpc_session::{News, RpcId};
+use super::tokens::{Answer, Tally, Vocabulary};
 use super::usage::Usage;
 use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
 
@@ -111,7 +113,7 @@ pub(super) struct Draft {
     /// Why generation ended, where that is a number.
     pub(super) finish_number: Option<u64>,
     pub(super) counts: Option<Counts>,
-    pub(super) text_bytes: u64,
+    pub(super) text: Tally<Answer>,
     pub(super) has_error: bool,
     pub(super) error_code: Option<String>,
     pub(super) error_type: Option<String>,
@@ -127,7 +129,8 @@ impl Draft {
         parse: fn(&[u8]) -> Counts,
     ) {
         match found {
-            Found::Length { bytes, .. } => self.text_bytes = self.text_bytes.saturating_add(bytes),
+            Found::Begin { place, .. } => self.text.begin(place, self.vocabulary(known)),
+            Found::Part { bytes, .. } => self.text.push(bytes, self.vocabulary(known)),
             Found::Mark { slot } => match slot {
                 Slot::Choice => self.has_choice = true,
                 Slot::Error => self.has_error = true,
@@ -253,9 +256,7 @@ impl Draft {
                 slot: Slot::Error,
                 bytes,
             } => self.has_error |= bytes > 0,
-            protobuf::Found::Length { bytes, .. } => {
-                self.text_bytes = self.text_bytes.saturating_add(bytes);
-            }
+            protobuf::Found::Length { bytes, .. } => self.text.push_unseen(bytes),
             protobuf::Found::Number {
                 slot: Slot::Count(of),
                 value,
@@ -277,6 +278,12 @@ impl Draft {
                 *field = text.or(field.take());
             }
         }
+    }
+
+    /// What the text is counted in, as far as the model is known.
+    fn vocabulary(&self, known: &Reading) -> Vocabulary {
+        let own = self.model.as_deref().and_then(Vocabulary::of);
+        own.or(known.vocabulary).unwrap_or_default()
     }
 
     /// What to call the error in this document, if there is one. The code is the
@@ -385,10 +392,12 @@ pub(super) struct Reading {
     pub(super) news: News,
     /// Documents that were whole, or of which the body ended within.
     pub(super) documents: u64,
-    /// Bytes of generated text.
-    pub(super) text_bytes: u64,
-    /// The part of it that came after the last usage.
-    pub(super) text_bytes_since_usage: u64,
+    /// Generated text.
+    pub(super) text: Tally<Answer>,
+    /// The part of it that came after the last usage, if there was one.
+    pub(super) text_since_usage: Option<Tally<Answer>>,
+    /// What the model reads in, as far as that was known.
+    pub(super) vocabulary: Option<Vocabulary>,
     /// The provider will not report any more usage for this response.
     pub(super) is_usage_final: bool,
     /// The sentinel or event that ends a stream was seen.
@@ -400,21 +409,34 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// What the model reads in that answers, or else the one that was asked.
+    pub(super) fn read_in(&self, facts: &RequestFacts) -> Option<Vocabulary> {
+        match self.model {
+            Some(_) => self.vocabulary,
+            None => facts.vocabulary(),
+        }
+    }
+
     /// Takes what means the same in every wire format.
     pub(super) fn commit(&mut self, mut draft: Draft) {
         self.documents = self.documents.saturating_add(1);
         self.error = draft.error().or(self.error.take());
         self.id = draft.id.or(self.id.take());
-        self.model = draft.model.or(self.model.take());
+        if let Some(model) = draft.model {
+            self.vocabulary = Vocabulary::of(&model);
+            self.model = Some(model);
+        }
+        let vocabulary = self.vocabulary.unwrap_or_default();
         self.service_tier = draft.service_tier.or(self.service_tier.take());
         self.finish_reason = draft.finish_reason.or(self.finish_reason.take());
         self.is_background |= draft.is_background;
-        self.text_bytes = self.text_bytes.saturating_add(draft.text_bytes);
-        self.text_bytes_since_usage = self.text_bytes_since_usage.saturating_add(draft.text_bytes);
         if let Some(counts) = draft.counts {
             self.counts.merge(counts);
-            self.text_bytes_since_usage = 0;
+            self.text_since_usage = Some(Tally::default());
+        } else if let Some(since_usage) = &mut self.text_since_usage {
+            since_usage.append(draft.text.clone(), vocabulary);
         }
+        self.text.append(draft.text, vocabulary);
     }
 }
 

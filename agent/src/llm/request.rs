@@ -11,7 +11,7 @@ use super::json::{Found, Interest, Path, Want};
 use super::protobuf;
 use super::reading::{code, label, named};
 use super::rpc_session::RpcId;
-use super::usage::estimate;
+use super::tokens::{Estimate, Prompt, Tally, Vocabulary};
 
 /// What stands for the method of calls of several methods.
 const BATCH: &str = "batch";
@@ -51,9 +51,9 @@ pub(super) enum RequestSlot {
 pub(super) struct RequestFacts {
     pub(super) model: Option<String>,
     pub(super) stream: Option<bool>,
-    /// Bytes of everything that can be counted: text and tool definitions.
-    /// Images and documents are not in it.
-    pub(super) text_bytes: u64,
+    /// Everything that can be counted: text and tool definitions. Images and
+    /// documents are not in it.
+    pub(super) text: Tally<Prompt>,
     /// Part of the prompt is not in the request.
     pub(super) is_stateful: bool,
     /// The method of a remote procedure call.
@@ -88,8 +88,13 @@ impl RequestFacts {
                 }
                 RequestSlot::Text | RequestSlot::Stateful => {}
             },
-            Found::Length { bytes, .. } => {
-                self.text_bytes = self.text_bytes.saturating_add(bytes);
+            Found::Begin { place, .. } => {
+                let vocabulary = self.vocabulary().unwrap_or_default();
+                self.text.begin(place, vocabulary);
+            }
+            Found::Part { bytes, .. } => {
+                let vocabulary = self.vocabulary().unwrap_or_default();
+                self.text.push(bytes, vocabulary);
             }
             Found::Mark { .. } => self.is_stateful = true,
         }
@@ -125,15 +130,20 @@ impl RequestFacts {
                 slot: RequestSlot::Stateful,
                 bytes,
             } => self.is_stateful |= bytes > 0,
-            protobuf::Found::Length { bytes, .. } => {
-                self.text_bytes = self.text_bytes.saturating_add(bytes);
-            }
+            protobuf::Found::Length { bytes, .. } => self.text.push_unseen(bytes),
             protobuf::Found::Number { .. } => {}
         }
     }
 
-    /// Prompt tokens by the length of the text, if all of the prompt is text here.
-    pub(super) fn estimated_input(&self) -> Option<u64> {
-        (!self.is_stateful && self.text_bytes > 0).then(|| estimate(self.text_bytes))
+    /// What the model that is asked reads in.
+    pub(super) fn vocabulary(&self) -> Option<Vocabulary> {
+        self.model.as_deref().and_then(Vocabulary::of)
+    }
+
+    /// Prompt tokens by the text, if all of the prompt is text here, for a model
+    /// that reads in `own`.
+    pub(super) fn estimated_input(&self, own: Option<Vocabulary>) -> Option<Estimate> {
+        let estimate = self.text.estimate(own)?;
+        (!self.is_stateful).then_some(estimate)
     }
 }

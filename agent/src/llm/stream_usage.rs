@@ -335,7 +335,7 @@ fn judge(event: &[u8]) -> Option<Verdict> {
         Found::Value {
             raw, key_at, span, ..
         } => usage = Some((raw == b"null", key_at..span.end)),
-        Found::Length { .. } => {}
+        Found::Begin { .. } | Found::Part { .. } => {}
     })
     .ok()?;
     let (is_null, member) = usage?;

@@ -130,7 +130,8 @@ pub(super) fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 pub enum Provenance {
     /// The provider stated every count that is reported.
     Measured,
-    /// At least one reported count was computed from the length of text.
+    /// At least one reported count was counted or computed from text, or stated
+    /// before the last word.
     Estimated,
     /// No count is reported.
     #[default]
@@ -147,18 +148,6 @@ impl Provenance {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// Bytes of text that are taken for one token where nothing better is known.
-///
-/// The usual rule of thumb for English in byte-pair vocabularies; source code
-/// and other scripts need more tokens per byte, so an estimate tends to be low.
-pub const ESTIMATE_BYTES_PER_TOKEN: u64 = 4;
-
-/// Estimates tokens from the number of UTF-8 bytes of text: a quarter, rounded up.
-#[must_use]
-pub fn estimate(text_bytes: u64) -> u64 {
-    text_bytes.div_ceil(ESTIMATE_BYTES_PER_TOKEN)
 }
 
 #[cfg(test)]
@@ -186,10 +175,5 @@ mod tests {
                 ..Usage::default()
             }
         );
-    }
-
-    #[test]
-    fn estimates_round_up() {
-        assert_eq!([0, 1, 4, 5].map(estimate), [0, 1, 1, 2]);
     }
 }

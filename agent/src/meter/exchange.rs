@@ -484,6 +484,7 @@ impl Exchange {
             cache_write_tokens: seen.usage.cache_write,
             reasoning_tokens: seen.usage.reasoning,
             tokens_provenance: seen.provenance,
+            tokens_method: seen.method,
             cost_usd: cost.usd,
             cost_provenance: cost.provenance,
             time_to_first_chunk_ms: self

@@ -14,6 +14,7 @@ use super::reason::{Decision, Reason};
 use super::timestamp::Timestamp;
 use super::trace::Trace;
 use crate::llm::observation::{Problem, Rpc};
+use crate::llm::tokens::Method;
 use crate::llm::usage::Provenance;
 
 /// Where finished records go. Called once per exchange, from a task that
@@ -66,6 +67,10 @@ pub struct Record {
     pub reasoning_tokens: Option<u64>,
     /// The weakest provenance among the counts above that are not null.
     pub tokens_provenance: Provenance,
+    /// How estimates among them were made. None of an estimate is what the
+    /// provider stated before the stream was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_method: Option<Method>,
     /// A JSON number with exactly the digits of the decimal; read it as a
     /// decimal, not as a float, where exactness matters.
     #[serde(with = "exact")]

@@ -13,7 +13,7 @@ use super::attribute::{flag, fraction, list, number, text};
 use crate::{
     config::Semconv,
     export::semconv::{error_type, is_inference, mcp, plain},
-    llm::observation::RpcOutcome,
+    llm::{observation::RpcOutcome, tokens::Method},
     meter::{
         record::{Millis, Protocol, Record},
         trace::Trace,
@@ -111,6 +111,10 @@ fn attributes(
         (
             "weir.tokens.provenance",
             Some(record.tokens_provenance.as_str()),
+        ),
+        (
+            "weir.tokens.method",
+            record.tokens_method.map(Method::as_str),
         ),
         (
             "weir.cost.provenance",

@@ -4,6 +4,7 @@ use super::response::Response;
 use crate::llm::classify::Counting;
 use crate::llm::observation::{Claim, Ending};
 use crate::llm::request::RequestFacts;
+use crate::llm::tokens::{Guess, Method};
 use crate::llm::usage::{Provenance, Usage};
 
 /// The tokens of an exchange.
@@ -11,6 +12,8 @@ use crate::llm::usage::{Provenance, Usage};
 pub(super) struct Settled {
     pub(super) usage: Usage,
     pub(super) provenance: Provenance,
+    /// How the counts were estimated, if any was.
+    pub(super) method: Option<Method>,
     pub(super) claim: Claim,
     /// What the response states of its cost is its last word.
     pub(super) is_cost_final: bool,
@@ -24,7 +27,11 @@ pub(super) fn settle(
     facts: &RequestFacts,
     ending: Ending,
 ) -> Settled {
-    let (usage, provenance) = weigh(response, facts, ending);
+    let Guess {
+        usage,
+        provenance,
+        method,
+    } = weigh(response, facts, ending);
     let is_deferred = response.is_success && is_deferred(response, facts);
     let claim = match (counting, provenance) {
         (Counting::Never, _) => return Settled::default(),
@@ -43,6 +50,7 @@ pub(super) fn settle(
     Settled {
         usage,
         provenance,
+        method,
         claim,
         is_cost_final: match provenance {
             Provenance::Measured => true,
@@ -59,9 +67,9 @@ fn is_deferred(response: &Response, facts: &RequestFacts) -> bool {
     reading.is_deferred || reading.is_background || facts.is_background
 }
 
-fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> (Usage, Provenance) {
+fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> Guess {
     let Some(format) = response.format else {
-        return (Usage::default(), Provenance::Unknown);
+        return Guess::default();
     };
     let reading = &response.reading;
     let stated = format.totals(reading, facts);
@@ -70,23 +78,19 @@ fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> (Usage, P
     let is_whole =
         reading.has_ended || (ending == Ending::Complete && reading.finish_reason.is_some());
     if !stated.is_empty() && (reading.is_usage_final || is_whole || !response.is_success) {
-        return (stated, Provenance::Measured);
+        return Guess {
+            usage: stated,
+            provenance: Provenance::Measured,
+            method: None,
+        };
     }
     let has_nothing = reading.documents == 0
-        || (reading.error.is_some() && reading.text_bytes == 0 && stated.is_empty());
+        || (reading.error.is_some() && reading.text.is_empty() && stated.is_empty());
     let is_guessable = format.is_text() && !is_deferred(response, facts) && !has_nothing;
     if !response.is_success || !is_guessable {
-        return (Usage::default(), Provenance::Unknown);
+        return Guess::default();
     }
-    let usage = Usage {
-        input: stated.input.or_else(|| facts.estimated_input()),
-        output: format.estimated_output(reading, stated.output),
-        ..stated
-    };
-    let provenance = if usage.is_empty() {
-        Provenance::Unknown
-    } else {
-        Provenance::Estimated
-    };
-    (usage, provenance)
+    let own = reading.read_in(facts);
+    let output = format.estimated_output(reading, stated.output, own);
+    Guess::new(stated, facts.estimated_input(own), output)
 }

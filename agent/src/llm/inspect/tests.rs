@@ -150,7 +150,7 @@ fn an_error_in_place_of_an_answer_is_not_estimated() {
     let after =
         format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"hello\"}}}}]}}\n\n{stream}");
     let seen = observe(Api::OpenAiChat, CHAT, SSE, &after, Ending::Complete);
-    assert_eq!(counts(&seen), (Some(3), Some(2), Provenance::Estimated));
+    assert_eq!(counts(&seen), (Some(3), Some(1), Provenance::Estimated));
     assert_eq!(seen.provider_error.as_deref(), Some("upstream"));
 }
 
@@ -271,7 +271,7 @@ fn a_prompt_kept_by_the_provider_is_not_estimated() {
     let request = r#"{"model":"m","input":"text","previous_response_id":"resp_0"}"#;
     let stream = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"hello\"}\n\n";
     let seen = observe(Api::OpenAiResponses, request, SSE, stream, Ending::Cut);
-    assert_eq!(counts(&seen), (None, Some(2), Provenance::Estimated));
+    assert_eq!(counts(&seen), (None, Some(1), Provenance::Estimated));
 }
 
 #[test]

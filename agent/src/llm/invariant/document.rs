@@ -16,7 +16,7 @@ const INTERESTS: &[Interest<usize>] = &[
     interest(&["usage", "input_tokens"], Want::Scalar, 1),
     interest(&["usage", "details"], Want::Value, 2),
     interest(&["choices", EACH, "text"], Want::Text, 3),
-    interest(&["choices", EACH, "delta"], Want::Size, 4),
+    interest(&["choices", EACH, "delta"], Want::Source, 4),
     interest(&["error"], Want::Mark, 5),
     interest(&["items", EACH], Want::Scalar, 6),
 ];
@@ -33,9 +33,10 @@ enum Seen {
         raw: Vec<u8>,
         span: Range<usize>,
     },
-    Length {
+    /// Its parts, put together.
+    Text {
         slot: usize,
-        bytes: u64,
+        bytes: Vec<u8>,
     },
     Mark {
         slot: usize,
@@ -45,7 +46,7 @@ enum Seen {
 impl Seen {
     fn slot(&self) -> usize {
         match self {
-            Self::Value { slot, .. } | Self::Length { slot, .. } | Self::Mark { slot } => *slot,
+            Self::Value { slot, .. } | Self::Text { slot, .. } | Self::Mark { slot } => *slot,
         }
     }
 }
@@ -71,7 +72,17 @@ pub fn of_json(bytes: &[u8]) {
                     let raw = raw.to_vec();
                     seen.push(Seen::Value { slot, raw, span });
                 }
-                Found::Length { slot, bytes } => seen.push(Seen::Length { slot, bytes }),
+                Found::Begin { slot, .. } => {
+                    let bytes = Vec::new();
+                    seen.push(Seen::Text { slot, bytes });
+                }
+                Found::Part { slot, bytes } => match seen.last_mut() {
+                    Some(Seen::Text {
+                        slot: begun,
+                        bytes: text,
+                    }) if *begun == slot => text.extend_from_slice(bytes),
+                    other => panic!("a part of {slot} goes on after {other:?}"),
+                },
                 Found::Mark { slot } => seen.push(Seen::Mark { slot }),
             });
         }
@@ -161,13 +172,13 @@ fn expectation(bytes: &[u8], text: &str, wanted: &Interest<usize>) -> Option<Opt
         Want::Value => Some(value()),
         Want::Scalar => (!text.starts_with(['{', '['])).then(value),
         Want::Text if text.starts_with('"') => {
-            let bytes = serde_json::from_str::<String>(text).ok()?.len() as u64;
-            Some(Seen::Length { slot, bytes })
+            let bytes = serde_json::from_str::<String>(text).ok()?.into_bytes();
+            Some(Seen::Text { slot, bytes })
         }
         Want::Text => None,
-        Want::Size => Some(Seen::Length {
+        Want::Source => Some(Seen::Text {
             slot,
-            bytes: text.len() as u64,
+            bytes: text.as_bytes().to_vec(),
         }),
         Want::Mark => (text != "null").then_some(Seen::Mark { slot }),
     })

@@ -131,7 +131,7 @@ impl<S: Copy> Scanner<S> {
                 }
             };
         }
-        self.taker.keep(bytes);
+        self.taker.keep(bytes, &mut found);
         self.base = self.base.saturating_add(bytes.len());
     }
 
@@ -245,7 +245,7 @@ impl<S: Copy> Scanner<S> {
             if wanted.path.len() > depth {
                 deeper |= bit(interest);
             } else {
-                self.taker.begin(*wanted, &value, found);
+                self.taker.begin(*wanted, interest, &value, found);
             }
         }
         let is_open = matches!(byte, b'{' | b'[');
@@ -292,8 +292,13 @@ impl<S: Copy> Scanner<S> {
         at: usize,
         found: &mut impl FnMut(Found<'_, S>),
     ) -> usize {
-        let step = step(escape, bytes.get(at..).unwrap_or_default());
-        self.taker.add_text(step.text_bytes);
+        let rest = bytes.get(at..).unwrap_or_default();
+        let step = step(escape, rest);
+        self.taker
+            .add_text(rest.get(..step.plain).unwrap_or_default(), found);
+        if let Some(unit) = step.unit {
+            self.taker.add_unit(unit, found);
+        }
         let next = at.saturating_add(step.consumed);
         match step.escape {
             Some(escape) => self.state = State::String(escape),

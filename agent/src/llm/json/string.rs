@@ -1,4 +1,4 @@
-//! The inside of a string: where it ends, and how long its text is.
+//! The inside of a string: where it ends, and what its text is.
 
 #![deny(
     clippy::indexing_slicing,
@@ -25,8 +25,10 @@ pub(super) enum Escape {
 /// How far a string was read.
 pub(super) struct Step {
     pub(super) consumed: usize,
-    /// Length of what was read, in UTF-8 after decoding.
-    pub(super) text_bytes: u64,
+    /// Bytes of what was read, from its beginning, that are text as they are.
+    pub(super) plain: usize,
+    /// What an escape that was read stands for, in UTF-16.
+    pub(super) unit: Option<u16>,
     /// Where in an escape the string goes on; `None` when its closing quote was
     /// consumed.
     pub(super) escape: Option<Escape>,
@@ -35,50 +37,60 @@ pub(super) struct Step {
 /// Reads up to the end of the string, of an escape, or of `bytes`. `bytes` is
 /// not empty.
 pub(super) fn step(escape: Escape, bytes: &[u8]) -> Step {
-    let after_one = |text_bytes, escape| Step {
+    let after_one = |unit, escape| Step {
         consumed: 1,
-        text_bytes,
-        escape,
+        plain: 0,
+        unit,
+        escape: Some(escape),
     };
     let first = bytes.first().copied().unwrap_or_default();
     match escape {
         Escape::No => match memchr2(b'"', b'\\', bytes) {
             None => Step {
                 consumed: bytes.len(),
-                text_bytes: bytes.len() as u64,
+                plain: bytes.len(),
+                unit: None,
                 escape: Some(Escape::No),
             },
             Some(length) => Step {
                 consumed: length.saturating_add(1),
-                text_bytes: length as u64,
+                plain: length,
+                unit: None,
                 escape: (bytes.get(length) == Some(&b'\\')).then_some(Escape::Begun),
             },
         },
-        Escape::Begun if first == b'u' => after_one(0, Some(Escape::Hex { digits: 0, code: 0 })),
-        Escape::Begun => after_one(1, Some(Escape::No)),
+        Escape::Begun if first == b'u' => after_one(None, Escape::Hex { digits: 0, code: 0 }),
+        Escape::Begun => after_one(Some(u16::from(meant_by(first))), Escape::No),
         Escape::Hex { digits, code } => {
             let Some(digit) = char::from(first).to_digit(16) else {
                 // Not an escape after all; whoever parses the string will say so.
                 return Step {
                     consumed: 0,
-                    text_bytes: 0,
+                    plain: 0,
+                    unit: None,
                     escape: Some(Escape::No),
                 };
             };
             let code = code.wrapping_shl(4) | u16::try_from(digit).unwrap_or(0);
             if digits < 3 {
                 let digits = digits.saturating_add(1);
-                return after_one(0, Some(Escape::Hex { digits, code }));
+                return after_one(None, Escape::Hex { digits, code });
             }
-            let length = match code {
-                0..0x80 => 1,
-                0x80..0x800 => 2,
-                // Half of a pair that makes four bytes.
-                0xd800..0xe000 => 2,
-                0x800.. => 3,
-            };
-            after_one(length, Some(Escape::No))
+            after_one(Some(code), Escape::No)
         }
+    }
+}
+
+/// The byte that one stands for after a backslash; itself, if it is none of
+/// those with a meaning.
+fn meant_by(escaped: u8) -> u8 {
+    match escaped {
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        itself => itself,
     }
 }
 

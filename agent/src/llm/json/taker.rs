@@ -29,9 +29,8 @@ pub(super) struct Begun {
 /// Takes at most one value of each kind at a time.
 #[derive(Debug)]
 pub(super) struct Taker<S> {
-    /// The string being measured, and its length so far.
-    text: Option<(S, u64)>,
-    measure: Option<Measure<S>>,
+    text: Option<Text<S>>,
+    source: Option<Source<S>>,
     capture: Option<Capture<S>>,
     /// Bytes of the captured value in earlier pieces.
     pub(super) captured: Vec<u8>,
@@ -39,12 +38,21 @@ pub(super) struct Taker<S> {
     pub(super) has_met_oversized: bool,
 }
 
-/// A value being measured.
+/// A string being handed out.
 #[derive(Debug)]
-struct Measure<S> {
+struct Text<S> {
+    slot: S,
+    /// The first half of a pair of UTF-16.
+    half: Option<u16>,
+}
+
+/// A value being handed out as it is encoded.
+#[derive(Debug)]
+struct Source<S> {
     slot: S,
     depth: usize,
-    start: usize,
+    /// Index into the current piece of what is not handed out yet.
+    pending_from: usize,
 }
 
 /// A value being copied out.
@@ -63,7 +71,7 @@ impl<S> Default for Taker<S> {
     fn default() -> Self {
         Self {
             text: None,
-            measure: None,
+            source: None,
             capture: None,
             captured: Vec::new(),
             has_met_oversized: false,
@@ -75,7 +83,7 @@ impl<S: Copy> Taker<S> {
     /// Forgets what is under way.
     pub(super) fn reset(&mut self) {
         self.text = None;
-        self.measure = None;
+        self.source = None;
         self.capture = None;
         self.captured.clear();
     }
@@ -84,19 +92,28 @@ impl<S: Copy> Taker<S> {
     pub(super) fn begin(
         &mut self,
         wanted: Interest<S>,
+        place: usize,
         value: &Begun,
         found: &mut impl FnMut(Found<'_, S>),
     ) {
-        let (slot, depth, start) = (wanted.slot, value.depth, value.start);
+        let slot = wanted.slot;
         match wanted.want {
             Want::Mark if value.first != b'n' => found(Found::Mark { slot }),
-            Want::Text if value.first == b'"' => self.text = Some((slot, 0)),
-            Want::Size => {
-                self.measure.get_or_insert(Measure { slot, depth, start });
+            Want::Text if value.first == b'"' => {
+                self.text = Some(Text { slot, half: None });
+                found(Found::Begin { slot, place });
+            }
+            Want::Source if self.source.is_none() => {
+                self.source = Some(Source {
+                    slot,
+                    depth: value.depth,
+                    pending_from: value.at,
+                });
+                found(Found::Begin { slot, place });
             }
             Want::Scalar if !matches!(value.first, b'{' | b'[') => self.begin_capture(slot, value),
             Want::Value => self.begin_capture(slot, value),
-            Want::Mark | Want::Text | Want::Scalar => {}
+            Want::Mark | Want::Text | Want::Source | Want::Scalar => {}
         }
     }
 
@@ -115,15 +132,40 @@ impl<S: Copy> Taker<S> {
         });
     }
 
-    /// More of the current string was read.
-    pub(super) fn add_text(&mut self, text_bytes: u64) {
-        if let Some((_, length)) = &mut self.text {
-            *length = length.saturating_add(text_bytes);
+    /// More of the current string was read, which is text as it is.
+    pub(super) fn add_text(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_, S>)) {
+        if let Some(text) = &mut self.text
+            && !bytes.is_empty()
+        {
+            text.end_half(found);
+            let slot = text.slot;
+            found(Found::Part { slot, bytes });
+        }
+    }
+
+    /// An escape of the current string was read.
+    pub(super) fn add_unit(&mut self, unit: u16, found: &mut impl FnMut(Found<'_, S>)) {
+        let Some(text) = &mut self.text else { return };
+        let half = text.half.take();
+        for decoded in char::decode_utf16(half.into_iter().chain([unit])) {
+            text.end_half(found);
+            match decoded {
+                Ok(whole) => text.hand_out(whole, found),
+                // Its other half may be to come.
+                Err(first) if (0xd800..0xdc00).contains(&first.unpaired_surrogate()) => {
+                    text.half = Some(first.unpaired_surrogate());
+                }
+                Err(_) => text.hand_out(char::REPLACEMENT_CHARACTER, found),
+            }
         }
     }
 
     /// Keeps of a piece what belongs to a value that goes on in the next.
-    pub(super) fn keep(&mut self, bytes: &[u8]) {
+    pub(super) fn keep(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_, S>)) {
+        if let Some(source) = &mut self.source {
+            source.hand_out(bytes, found);
+            source.pending_from = 0;
+        }
         let Some(capture) = &mut self.capture else {
             return;
         };
@@ -147,15 +189,11 @@ impl<S: Copy> Taker<S> {
         bytes: &[u8],
         found: &mut impl FnMut(Found<'_, S>),
     ) {
-        if let Some((slot, bytes)) = self.text.take() {
-            found(Found::Length { slot, bytes });
+        if let Some(mut text) = self.text.take() {
+            text.end_half(found);
         }
-        if let Some(measure) = self.measure.take_if(|measure| measure.depth == depth) {
-            let bytes = end_at.saturating_sub(measure.start) as u64;
-            found(Found::Length {
-                slot: measure.slot,
-                bytes,
-            });
+        if let Some(source) = self.source.take_if(|source| source.depth == depth) {
+            source.hand_out(bytes, found);
         }
         if let Some(capture) = self.capture.take_if(|capture| capture.depth == depth) {
             let pending = bytes.get(capture.pending_from..).unwrap_or_default();
@@ -182,6 +220,32 @@ impl<S: Copy> Taker<S> {
                 key_at,
                 span: start..end_at,
             });
+        }
+    }
+}
+
+impl<S: Copy> Text<S> {
+    /// The first half of a pair is no character without the other.
+    fn end_half(&mut self, found: &mut impl FnMut(Found<'_, S>)) {
+        if self.half.take().is_some() {
+            self.hand_out(char::REPLACEMENT_CHARACTER, found);
+        }
+    }
+
+    fn hand_out(&self, decoded: char, found: &mut impl FnMut(Found<'_, S>)) {
+        let mut encoded = [0; 4];
+        let bytes = decoded.encode_utf8(&mut encoded).as_bytes();
+        let slot = self.slot;
+        found(Found::Part { slot, bytes });
+    }
+}
+
+impl<S: Copy> Source<S> {
+    fn hand_out(&self, bytes: &[u8], found: &mut impl FnMut(Found<'_, S>)) {
+        let bytes = bytes.get(self.pending_from..).unwrap_or_default();
+        let slot = self.slot;
+        if !bytes.is_empty() {
+            found(Found::Part { slot, bytes });
         }
     }
 }

@@ -46,31 +46,42 @@ const TABLE: &[Interest<Slot>] = &[
     },
     Interest {
         path: &["tools"],
-        want: Want::Size,
+        want: Want::Source,
         slot: Slot::Tools,
     },
 ];
 
 /// What was found, in words, and how the document ended.
 fn read(pieces: &[&[u8]]) -> (Vec<String>, Result<Document, JsonError>) {
-    let mut all = Vec::new();
+    let mut all: Vec<Vec<u8>> = Vec::new();
     let mut scanner = Scanner::new(TABLE);
     let document = pieces.concat();
     for piece in pieces {
         scanner.push(piece, |found| {
-            all.push(match found {
+            let words = match found {
                 Found::Value {
                     slot, raw, span, ..
                 } => {
                     assert_eq!(&document[span], raw);
                     format!("{slot:?}={}", String::from_utf8_lossy(raw))
                 }
-                Found::Length { slot, bytes } => format!("{slot:?}:{bytes}"),
+                Found::Begin { slot, .. } => format!("{slot:?}:"),
+                Found::Part { slot, bytes } => {
+                    let last: &mut Vec<u8> =
+                        all.last_mut().expect("a text begins before its parts");
+                    assert!(last.starts_with(format!("{slot:?}:").as_bytes()));
+                    last.extend_from_slice(bytes);
+                    return;
+                }
                 Found::Mark { slot } => format!("{slot:?}!"),
-            });
+            };
+            all.push(words.into_bytes());
         });
     }
-    (all, scanner.end())
+    let words = all
+        .into_iter()
+        .map(|words| String::from_utf8_lossy(&words).into_owned());
+    (words.collect(), scanner.end())
 }
 
 fn check(document: &str, expected: &[&str]) {
@@ -89,10 +100,21 @@ fn check(document: &str, expected: &[&str]) {
     assert_eq!(read(&bytes), whole, "{document} byte by byte");
     for at in 0..document.trim_end().len() {
         let (found, end) = read(&[&document.as_bytes()[..at]]);
+        let (last, before) = found
+            .split_last()
+            .map_or((None, &[][..]), |(last, before)| (Some(last), before));
         assert!(
-            whole.0.starts_with(&found),
+            whole.0.starts_with(before),
             "{document} cut at {at}: {found:?}"
         );
+        if let Some(last) = last {
+            // A text may be cut, and a character in it.
+            let begun = last.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            assert!(
+                whole.0[before.len()].starts_with(begun),
+                "{document} cut at {at}: {found:?}"
+            );
+        }
         assert!(end.is_err(), "{document} cut at {at}");
     }
 }
@@ -115,7 +137,7 @@ fn values_are_found_wherever_they_stand() {
         r#"{"choices":[{"delta":{"content":"hi"},"finish_reason":null},{"finish_reason":"stop"}]}"#,
         &[
             "Choice!",
-            "Content:2",
+            "Content:hi",
             "Finish=null",
             "Choice!",
             r#"Finish="stop""#,
@@ -123,7 +145,7 @@ fn values_are_found_wherever_they_stand() {
     );
     check(
         r#"{"choices":[],"response":[],"usage":{},"tools":[ {"a":1} ]}"#,
-        &["Usage={}", "Tools:11"],
+        &["Usage={}", r#"Tools:[ {"a":1} ]"#],
     );
 }
 
@@ -144,19 +166,31 @@ fn escaped_keys_are_decoded() {
 }
 
 #[test]
-fn text_is_measured_as_utf8_after_decoding() {
+fn text_is_handed_out_as_utf8_after_decoding() {
+    let document = |string: &str| format!(r#"{{"choices":[{{"delta":{{"content":{string}}}}}]}}"#);
     let cases = [
-        (r#""""#, 0),
-        (r#""a\nb\"\\""#, 5),
-        ("\"\u{e9}\u{20ac}\"", 5),
-        (r#""\u0041\u00e9\u20ac""#, 6),
-        (r#""\ud83d\ude00""#, 4),
+        (r#""""#, ""),
+        (r#""a\nb\"\\\/\t""#, "a\nb\"\\/\t"),
+        ("\"\u{e9}\u{20ac}\"", "\u{e9}\u{20ac}"),
+        (r#""\u0041\u00e9\u20ac""#, "A\u{e9}\u{20ac}"),
+        (r#""\ud83d\ude00\u0041""#, "\u{1f600}A"),
     ];
-    for (string, length) in cases {
-        check(
-            &format!(r#"{{"choices":[{{"delta":{{"content":{string}}}}}]}}"#),
-            &["Choice!", &format!("Content:{length}")],
-        );
+    for (string, text) in cases {
+        check(&document(string), &["Choice!", &format!("Content:{text}")]);
+    }
+    // Halves of a pair, which parsers refuse.
+    let cases = [
+        (r#""\ud83d""#, "\u{fffd}"),
+        (r#""\ud83dx\ude00""#, "\u{fffd}x\u{fffd}"),
+        (r#""\ud83d\ud83d\ude00\n""#, "\u{fffd}\u{1f600}\n"),
+    ];
+    for (string, text) in cases {
+        let document = document(string);
+        let expected = ["Choice!".to_owned(), format!("Content:{text}")];
+        for length in 1..document.len() {
+            let pieces: Vec<&[u8]> = document.as_bytes().chunks(length).collect();
+            assert_eq!(read(&pieces).0, expected, "{document} by {length}");
+        }
     }
     check(r#"{"choices":[{"delta":{"content":["x"]}}]}"#, &["Choice!"]);
 }

@@ -116,7 +116,7 @@ const TOLD: &[Interest<Told>] = &[
     ),
     response(
         &["toolCall", "functionCalls", EACH, "args"],
-        Want::Size,
+        Want::Source,
         Slot::Text,
     ),
     response(&["usageMetadata"], Want::Value, Slot::Usage),

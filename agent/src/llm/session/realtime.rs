@@ -22,6 +22,7 @@ use crate::llm::observation::Observation;
 use crate::llm::openai_usage;
 use crate::llm::reading::{Draft, Reading, Slot, label};
 use crate::llm::request::RequestFacts;
+use crate::llm::tokens::Tally;
 use crate::llm::websocket::Compression;
 
 /// What is read of an event, whoever sends it.
@@ -107,6 +108,13 @@ struct Said {
     kind: String,
     item: Option<String>,
     draft: Draft,
+}
+
+impl Said {
+    /// Whether its delta is sound, as far as its kind is known.
+    fn is_sound(&self) -> bool {
+        self.kind.contains("audio.delta")
+    }
 }
 
 /// The models of a session.
@@ -196,6 +204,8 @@ impl Realtime {
                 slot @ (Told::SessionModel | Told::TranscriptionModel) => {
                     models.take(slot, found.raw(), true);
                 }
+                // Megabytes of base64, which are not worth counting.
+                Told::Response(Slot::Text) if said.is_sound() => {}
                 Told::Response(slot) => {
                     said.draft
                         .take(found.under(slot), unknown, openai_usage::parse);
@@ -227,7 +237,7 @@ fn hear(mut said: Said, models: &Models, turns: &mut Turns, out: &mut dyn FnMut(
         .kind
         .strip_prefix("conversation.item.input_audio_transcription.");
     let (turn, is_last) = if let Some(word) = transcribed {
-        let turn = said.item.and_then(|item| {
+        let turn = said.item.take().and_then(|item| {
             let key = format!("transcription of {item}");
             turn(Call::Transcription, key, models, turns, out)
         });
@@ -240,9 +250,10 @@ fn hear(mut said: Said, models: &Models, turns: &mut Turns, out: &mut dyn FnMut(
         return;
     };
     let Some(turn) = turn else { return };
-    if said.kind.contains("audio.delta") {
+    if said.is_sound() {
         turn.has_sound = true;
-        said.draft.text_bytes = 0;
+        // It may have come ahead of what it is.
+        said.draft.text = Tally::default();
     }
     let status = said.draft.status.take();
     if is_last {

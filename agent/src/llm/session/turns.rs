@@ -16,7 +16,8 @@ use crate::llm::inspect::Problems;
 use crate::llm::observation::{Claim, Ending, Observation, Problem};
 use crate::llm::reading::Reading;
 use crate::llm::request::RequestFacts;
-use crate::llm::usage::{Provenance, Usage, estimate};
+use crate::llm::tokens::{Estimate, Guess};
+use crate::llm::usage::Provenance;
 
 /// Turns that may be open at once. Providers allow a handful; past it the
 /// oldest is taken for lost, and recorded as cut.
@@ -202,7 +203,11 @@ impl Turn {
         if self.is_silent {
             return;
         }
-        let (usage, provenance) = self.settle();
+        let Guess {
+            usage,
+            provenance,
+            method,
+        } = self.settle();
         let facts = std::mem::take(&mut self.facts);
         let reading = std::mem::take(&mut self.reading);
         // What was made over a socket can be fetched over HTTP.
@@ -219,6 +224,7 @@ impl Turn {
             inference_geo: reading.counts.inference_geo,
             usage,
             provenance,
+            method,
             provider_error: reading.error,
             stated_cost: reading
                 .counts
@@ -239,30 +245,25 @@ impl Turn {
     }
 
     /// What was used, and how far to trust it: as of a response over HTTP.
-    fn settle(&self) -> (Usage, Provenance) {
+    fn settle(&self) -> Guess {
         let reading = &self.reading;
         let stated = self.call.format().totals(reading, &self.facts);
         if !stated.is_empty() && reading.has_ended {
-            return (stated, Provenance::Measured);
+            return Guess {
+                usage: stated,
+                provenance: Provenance::Measured,
+                method: None,
+            };
         }
         let has_nothing = reading.documents == 0
-            || (reading.error.is_some() && reading.text_bytes == 0 && stated.is_empty());
+            || (reading.error.is_some() && reading.text.is_empty() && stated.is_empty());
         if has_nothing {
-            return (Usage::default(), Provenance::Unknown);
+            return Guess::default();
         }
+        let own = reading.read_in(&self.facts);
         // Sound is not written in letters that could be counted.
-        let of_text =
-            (reading.text_bytes > 0 && !self.has_sound).then(|| estimate(reading.text_bytes));
-        let usage = Usage {
-            input: stated.input.or_else(|| self.facts.estimated_input()),
-            output: stated.output.or(of_text),
-            ..stated
-        };
-        let provenance = if usage.is_empty() {
-            Provenance::Unknown
-        } else {
-            Provenance::Estimated
-        };
-        (usage, provenance)
+        let of_text = reading.text.estimate(own).filter(|_| !self.has_sound);
+        let output = stated.output.map(Estimate::stated).or(of_text);
+        Guess::new(stated, self.facts.estimated_input(own), output)
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::llm::classify::Api;
 use crate::llm::observation::RpcOutcome;
+use crate::llm::tokens::Method;
 use crate::llm::usage::Provenance;
 use crate::meter::record::CostProvenance;
 
@@ -175,9 +176,10 @@ fn an_exchange_that_is_dropped_is_recorded_as_aborted() {
     assert_eq!(record.outcome, OutcomeKind::Aborted);
     assert_eq!(record.error.as_deref(), Some("aborted"));
     assert_eq!(record.tokens_provenance, Provenance::Estimated);
+    assert_eq!(record.tokens_method, Some(Method::O200kBase));
     assert_eq!(
         (record.input_tokens, record.output_tokens),
-        (Some(2), Some(1))
+        (Some(1), Some(1))
     );
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn golden() -> Record {
         cache_write_tokens: None,
         reasoning_tokens: Some(0),
         tokens_provenance: Provenance::Measured,
+        tokens_method: None,
         cost_usd: Some("0.0001270".parse().expect("a decimal")),
         cost_provenance: CostProvenance::Priced,
         time_to_first_chunk_ms: Some(Duration::from_micros(210_250).into()),
