@@ -3,10 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
+use weir::llm::tokens::Method;
 use weir::llm::usage::Provenance;
 use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::{CostProvenance, OutcomeKind, Record};
-use weir_emulator::Ended as End;
+use weir_emulator::{Ended as End, tokens};
 use weir_tests::calls::{Call, Mode, Surface};
 use weir_tests::curl::{Answer, Batch, Http, Transfer};
 use weir_tests::run::Ended;
@@ -185,14 +187,62 @@ impl Failed {
 
 #[test]
 fn an_upstream_that_resets_in_the_middle_is_a_client_error_and_one_record() -> Result<()> {
-    Failed::with("reset-mid-stream", &Mode::ALL)?.each(|_, record, answer| {
+    Failed::with("reset-mid-stream", &Mode::ALL)?.each(|call, record, answer| {
         ensure!(answer.exit != 0, "the client saw no error: {answer:?}");
         ensure!(record.outcome == OutcomeKind::UpstreamGone, "outcome");
         ensure!(record.error.is_some(), "error");
         // On HTTP/2 the reset may overtake the head.
         let status = Some(answer.status).filter(|status| *status != 0);
         ensure!(record.status == status, "status: {answer:?}");
+        // And it destroys some of what weir has seen.
+        if call.mode == Mode::Streamed && status.is_some() {
+            let got = counted(call, answer);
+            ensure!(
+                record.output_tokens >= Some(got).filter(|got| *got > 0),
+                "output: {got}"
+            );
+            ensure!(record.output_tokens <= Some(24), "output");
+            // Messages state a count before there is text.
+            ensure!(
+                call.surface == Surface::Messages || record.tokens_method == method(call, record),
+                "method"
+            );
+        }
         Ok(())
+    })
+}
+
+/// The tokenizer's own count of the text that an answer has, whole or cut.
+fn counted(call: &Call, answer: &Answer) -> u64 {
+    let body = answer.text();
+    let documents = match call.mode {
+        Mode::Plain => vec![&*body],
+        Mode::Streamed => body
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect(),
+    };
+    let texts = documents.into_iter().filter_map(|document| {
+        let document: Value = serde_json::from_str(document).ok()?;
+        let text = match (call.surface, call.mode) {
+            (Surface::Chat, Mode::Plain) => &document["choices"][0]["message"]["content"],
+            (Surface::Chat, Mode::Streamed) => &document["choices"][0]["delta"]["content"],
+            (Surface::Responses, Mode::Plain) => &document["output"][0]["content"][0]["text"],
+            (Surface::Responses, Mode::Streamed) => &document["delta"],
+            (Surface::Messages, Mode::Plain) => &document["content"][0]["text"],
+            (Surface::Messages, Mode::Streamed) => &document["delta"]["text"],
+        };
+        Some(text.as_str()?.to_owned())
+    });
+    tokens::count(&texts.collect::<String>()).into()
+}
+
+/// How what was estimated of a call is: OpenAI publishes how its models count.
+fn method(call: &Call, record: &Record) -> Option<Method> {
+    let is_estimated = record.output_tokens.is_some() || record.input_tokens.is_some();
+    is_estimated.then_some(match call.surface {
+        Surface::Chat | Surface::Responses => Method::O200kBase,
+        Surface::Messages => Method::Approximate,
     })
 }
 
@@ -205,13 +255,28 @@ fn an_upstream_that_ends_too_early_is_a_client_error_and_one_record() -> Result<
             ensure!(answer.exit != 0, "the client saw no error: {answer:?}");
             ensure!(record.outcome == OutcomeKind::UpstreamGone, "outcome");
         }
+        if call.mode == Mode::Streamed {
+            // All that weir has seen has reached the client.
+            let got = counted(call, answer);
+            ensure!(
+                got > 0 && record.output_tokens == Some(got),
+                "output: {got}"
+            );
+            ensure!(
+                record.tokens_provenance == Provenance::Estimated,
+                "provenance"
+            );
+            ensure!(record.tokens_method == method(call, record), "method");
+        }
         Ok(())
     })
 }
 
 #[test]
 fn an_answer_without_usage_is_estimated_and_says_so() -> Result<()> {
-    Failed::with("no-usage", &Mode::ALL)?.each(|_, record, answer| {
+    let failed = Failed::with("no-usage", &Mode::ALL)?;
+    let told = failed.world.emulator.ledger();
+    failed.each(|call, record, answer| {
         ensure!(answer.exit == 0, "{answer:?}");
         ensure!(
             record.outcome == OutcomeKind::Complete && record.error.is_none(),
@@ -221,10 +286,23 @@ fn an_answer_without_usage_is_estimated_and_says_so() -> Result<()> {
             record.tokens_provenance == Provenance::Estimated,
             "provenance"
         );
+        let told = told
+            .iter()
+            .find(|told| told.response_id == record.response_id);
+        let told = told.context("the emulator knows of no such response")?;
         ensure!(
-            record.input_tokens > Some(0) && record.output_tokens > Some(0),
-            "counts"
+            record.input_tokens == Some(told.input_tokens.into()),
+            "input: {told:?}"
         );
+        ensure!(
+            record.output_tokens == Some(counted(call, answer)),
+            "output"
+        );
+        ensure!(
+            record.output_tokens == Some(told.output_tokens.into()),
+            "output: {told:?}"
+        );
+        ensure!(record.tokens_method == method(call, record), "method");
         Ok(())
     })
 }
