@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -75,11 +76,17 @@ pub(crate) fn copy(workspace: &Workspace, place: &Path) -> Result<()> {
     for name in names.lines() {
         let (from, to) = (workspace.root().join(name), place.join(name));
         // Removed, and not yet committed.
-        if !from.exists() {
+        let Ok(metadata) = fs::symlink_metadata(&from) else {
             continue;
-        }
+        };
         fs::create_dir_all(to.parent().unwrap_or(place))
-            .and_then(|()| fs::copy(&from, &to))
+            .and_then(|()| {
+                if metadata.is_symlink() {
+                    symlink(fs::read_link(&from)?, &to)
+                } else {
+                    fs::copy(&from, &to).map(drop)
+                }
+            })
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     }
     Ok(())
