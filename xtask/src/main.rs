@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod command;
 mod demo;
+mod fuzz;
 mod image;
 mod metadata;
 mod pod;
@@ -43,6 +44,7 @@ enum Verb {
     Build(build::Args),
     Check(check::Args),
     Test(test::Args),
+    Fuzz(fuzz::Args),
     Demo(demo::Args),
     Vm(vm::Args),
     Image(image::Args),
@@ -67,6 +69,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Build(args) => build::run(&workspace, &args),
         Verb::Check(args) => check::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
+        Verb::Fuzz(args) => fuzz::run(&workspace, &args),
         Verb::Demo(args) => demo::run(&workspace, &args),
         Verb::Vm(args) => vm::run(&workspace, &args),
         Verb::Image(args) => image::run(&workspace, &args),

@@ -9,13 +9,14 @@ mod packages;
 pub(crate) mod route;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::command::{on_path, succeeds};
 use crate::demo;
+use crate::fuzz;
 use crate::image;
 use crate::setup::packages::Apt;
 use crate::setup::route::{RouteChoice, Toolchain};
@@ -59,6 +60,8 @@ pub(crate) enum Purpose {
     Pod,
     /// A C compiler for arm64, on a machine of another kind.
     ForeignImage,
+    /// As build, and a C++ compiler and cargo-fuzz.
+    Fuzz,
 }
 
 /// A command that a purpose needs, and the Debian packages that provide it.
@@ -74,6 +77,12 @@ const C_COMPILER: Tool = Tool {
     why: "a C compiler, for the cryptography and compression libraries",
     packages: &["gcc", "libc6-dev"],
     works: || on_path("cc").is_some(),
+};
+const CXX_COMPILER: Tool = Tool {
+    name: "c++",
+    why: "a C++ compiler, for libFuzzer",
+    packages: &["g++"],
+    works: || on_path("c++").is_some(),
 };
 const IP: Tool = Tool {
     name: "ip",
@@ -263,6 +272,7 @@ impl Purpose {
             STRIP,
         ];
         const FOREIGN_IMAGE: &[Tool] = &[ARM64_C_COMPILER];
+        const FUZZ: &[Tool] = &[C_COMPILER, CXX_COMPILER];
         match self {
             Self::Image => IMAGE,
             Self::Pod => POD,
@@ -272,6 +282,7 @@ impl Purpose {
             Self::Demo => DEMO,
             Self::Vm => VM,
             Self::Bench => BENCH,
+            Self::Fuzz => FUZZ,
         }
     }
 }
@@ -284,6 +295,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ensure(workspace, &args.purposes, args.route)?;
     if args.purposes.contains(&Purpose::Vm) {
         vm::prepare(workspace)?;
+    }
+    if args.purposes.contains(&Purpose::Fuzz) {
+        ensure_fuzzers(workspace)?;
     }
     Ok(())
 }
@@ -300,7 +314,37 @@ pub(crate) fn ensure(
 ) -> Result<Toolchain> {
     let steps = Steps::new("setup", workspace.tools().join("log"));
     let mut apt = Apt::new();
+    ensure_tools(workspace, &steps, &mut apt, purposes)?;
 
+    let toolchain = route::ensure(workspace, &steps, &mut apt, route)?;
+    if purposes.contains(&Purpose::Check) {
+        ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
+    }
+    crates::ensure(workspace, &steps, &toolchain)?;
+    if purposes.contains(&Purpose::Demo) {
+        demo::clients::ensure(workspace, &steps)?;
+    }
+    Ok(toolchain)
+}
+
+/// Installs what the fuzzers are built with, and gives cargo-fuzz. They hold no eBPF object, so
+/// that its toolchain is not needed.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub(crate) fn ensure_fuzzers(workspace: &Workspace) -> Result<PathBuf> {
+    let steps = Steps::new("setup", workspace.tools().join("log"));
+    ensure_tools(workspace, &steps, &mut Apt::new(), &[Purpose::Fuzz])?;
+    fuzz::ensure_cargo_fuzz(workspace, &steps)
+}
+
+/// Installs the commands that `purposes` need and this machine lacks.
+fn ensure_tools(
+    workspace: &Workspace,
+    steps: &Steps,
+    apt: &mut Apt,
+    purposes: &[Purpose],
+) -> Result<()> {
     let mut missing: Vec<&Tool> = Vec::new();
     for tool in purposes.iter().flat_map(|purpose| purpose.tools()) {
         let seen = missing.iter().any(|other| other.name == tool.name);
@@ -316,17 +360,7 @@ pub(crate) fn ensure(
         .flat_map(|tool| tool.packages)
         .copied()
         .collect();
-    apt.install(workspace, &steps, &packages)?;
-
-    let toolchain = route::ensure(workspace, &steps, &mut apt, route)?;
-    if purposes.contains(&Purpose::Check) {
-        ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
-    }
-    crates::ensure(workspace, &steps, &toolchain)?;
-    if purposes.contains(&Purpose::Demo) {
-        demo::clients::ensure(workspace, &steps)?;
-    }
-    Ok(toolchain)
+    apt.install(workspace, steps, &packages)
 }
 
 /// rustfmt and clippy for the host, and clippy for BPF where the route has it.
