@@ -58,7 +58,10 @@ use crate::{
         reason::{Decision, Reason},
         record::{Process, Protocol},
     },
-    tls::{downstream::Downstream, upstream::Upstream},
+    tls::{
+        downstream::{Downstream, refused_certificate},
+        upstream::Upstream,
+    },
 };
 
 /// Connections served at once. Each needs two descriptors and some 100 KB at
@@ -285,8 +288,27 @@ impl Intercepted {
         });
     }
 
-    /// The application ended the connection after the handshake, and has sent
-    /// nothing over it.
+    /// The application's handshake came to nothing.
+    fn not_handshaken(&self, error: &std::io::Error) {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        if refused_certificate(error) {
+            self.refused_by_client(error);
+        } else if matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+        ) {
+            self.closed_by_client();
+        } else {
+            tracing::debug!(%error, "the application's handshake failed");
+            self.without_request(Outcome::Refused {
+                reason: Reason::ClientHandshakeFailed,
+                error: error.to_string(),
+            });
+        }
+    }
+
+    /// The application ended the connection in its handshake or after it, and has
+    /// sent nothing over it.
     fn closed_by_client(&self) {
         let Some(client) = &self.client else { return };
         if self
@@ -299,7 +321,7 @@ impl Intercepted {
         }
         self.learn(CertificateRefusal::Silence);
         self.without_request(Outcome::Refused {
-            reason: Reason::ClosedAfterHandshake,
+            reason: Reason::ClosedBeforeRequest,
             error: "the client ended the connection without a request".into(),
         });
     }

@@ -1,7 +1,7 @@
 //! Clients as they are released, at pinned versions: sets of Python's, each in an
 //! environment of its own, and one of Node's.
 //!
-//! A set is a directory of `tests/clients`: `requirements.txt`, or `package.json`
+//! A set is a directory below `tests/clients`: `requirements.txt`, or `package.json`
 //! with its lock file, and the scripts that run what they install.
 
 use std::ffi::OsStr;
@@ -113,8 +113,11 @@ impl Place {
         let weir = program("weir")?;
         let clients = weir.parent().context("weir is in a directory")?;
         let clients = clients.join("clients");
-        fs::create_dir_all(&clients)?;
-        let lock = File::create(clients.join(format!("{set}.lock")))?;
+        let lock = clients.join(format!("{set}.lock"));
+        if let Some(directory) = lock.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let lock = File::create(lock)?;
         lock.lock().with_context(|| format!("cannot lock {set}"))?;
         Ok(Self {
             sources: Path::new(SOURCES).join(set),

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 /// How long anything a test waits for may take. Reached only by failing tests,
 /// so it is long enough for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A stream that is read by a thread of its own, so that waiting for a part of
 /// it can end.

@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod check;
+mod clients;
 mod command;
 mod demo;
 mod fuzz;
@@ -50,6 +51,7 @@ enum Verb {
     Image(image::Args),
     PodTest(pod::Args),
     Bench(bench::Args),
+    Clients(clients::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,5 +77,6 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Image(args) => image::run(&workspace, &args),
         Verb::PodTest(args) => pod::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
+        Verb::Clients(args) => clients::run(&workspace, &args),
     }
 }

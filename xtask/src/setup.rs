@@ -62,6 +62,8 @@ pub(crate) enum Purpose {
     ForeignImage,
     /// As build, and a C++ compiler and cargo-fuzz.
     Fuzz,
+    /// As test, and the languages whose clients are run.
+    Clients,
 }
 
 /// A command that a purpose needs, and the Debian packages that provide it.
@@ -188,7 +190,7 @@ const IPTABLES: Tool = Tool {
 
 const GIT: Tool = Tool {
     name: "git",
-    why: "which commit an image is made of",
+    why: "which commit an image is made of, and a client",
     packages: &["git"],
     works: || on_path("git").is_some(),
 };
@@ -222,6 +224,64 @@ const DEBOOTSTRAP: Tool = Tool {
     works: || on_path("debootstrap").is_some(),
 };
 
+const WGET: Tool = Tool {
+    name: "wget",
+    why: "a client with GnuTLS",
+    packages: &["wget"],
+    works: || on_path("wget").is_some(),
+};
+const GO: Tool = Tool {
+    name: "go with gRPC's sources",
+    why: "clients in Go, with a TLS stack of its own",
+    packages: &["golang-go", "golang-google-grpc-dev"],
+    works: || on_path("go").is_some() && Path::new(GO_GRPC).is_dir(),
+};
+const GO_GRPC: &str = "/usr/share/gocode/src/google.golang.org/grpc";
+const JAVA: Tool = Tool {
+    name: "javac with OkHttp and HttpClient",
+    why: "clients in Java, which trust a key store",
+    packages: &[
+        "openjdk-17-jdk-headless",
+        "libokhttp-java",
+        "libhttpclient-java",
+    ],
+    works: || {
+        on_path("javac").is_some()
+            && ["okhttp", "httpclient"]
+                .iter()
+                .all(|jar| Path::new(&format!("/usr/share/java/{jar}.jar")).is_file())
+    },
+};
+const RUBY: Tool = Tool {
+    name: "ruby",
+    why: "a client in Ruby",
+    packages: &["ruby"],
+    works: || on_path("ruby").is_some(),
+};
+const PHP: Tool = Tool {
+    name: "php with curl",
+    why: "clients in PHP",
+    packages: &["php-cli", "php-curl"],
+    works: || {
+        succeeds(
+            "php",
+            &["-r", "exit(function_exists('curl_init') ? 0 : 1);"],
+        )
+    },
+};
+const PERL: Tool = Tool {
+    name: "perl with LWP",
+    why: "clients in Perl",
+    packages: &["libwww-perl", "liblwp-protocol-https-perl"],
+    works: || succeeds("perl", &["-MLWP::Protocol::https", "-e", "1"]),
+};
+const OPENSSL_HEADERS: Tool = Tool {
+    name: "OpenSSL's headers",
+    why: "a client in Rust with the system's TLS stack",
+    packages: &["libssl-dev", "pkg-config"],
+    works: || succeeds("pkg-config", &["--exists", "openssl"]),
+};
+
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
@@ -244,6 +304,23 @@ impl Purpose {
             PYTHON_ALONE,
             BPFTOOL,
             IPTABLES,
+        ];
+        const CLIENTS: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            CURL,
+            PYTHON_WITH_VENV,
+            NODE,
+            NPM,
+            WGET,
+            GIT,
+            GO,
+            JAVA,
+            RUBY,
+            PHP,
+            PERL,
+            OPENSSL_HEADERS,
         ];
         const DEMO: &[Tool] = &[
             C_COMPILER,
@@ -283,6 +360,7 @@ impl Purpose {
             Self::Vm => VM,
             Self::Bench => BENCH,
             Self::Fuzz => FUZZ,
+            Self::Clients => CLIENTS,
         }
     }
 }

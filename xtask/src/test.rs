@@ -152,12 +152,13 @@ pub(crate) fn build_programs(
     let packages: BTreeSet<&str> = tests.iter().map(|test| test.package.as_str()).collect();
     for package in packages {
         build.args(["--package", package]);
-        build
-            .arg("--features")
-            .arg(format!("{package}/{PRIVILEGED}"));
     }
     for test in tests {
         build.args(["--test", &test.name]);
+        for feature in &test.features {
+            let feature = format!("{}/{feature}", test.package);
+            build.args(["--features", &feature]);
+        }
     }
     steps.note("privileged test programs");
     let output = build

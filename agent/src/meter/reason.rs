@@ -88,9 +88,12 @@ reasons! {
     UpstreamWantsClientCert => "upstream_wants_client_cert",
     /// The client did not accept weir's certificate.
     ClientRefusedCertificate => "client_refused_certificate",
-    /// The client ended the connection after the handshake without a request: it
-    /// may not have accepted weir's certificate, or not have needed the connection.
-    ClosedAfterHandshake => "closed_after_handshake",
+    /// The client ended the connection in its handshake or after it, without an
+    /// alert and without a request: it may not have accepted weir's certificate, or
+    /// not have needed the connection.
+    ClosedBeforeRequest => "closed_before_request",
+    /// The client's handshake with weir came to nothing for another reason.
+    ClientHandshakeFailed => "client_handshake_failed",
     /// Upstream's certificate did not verify.
     UpstreamCertificate => "upstream_certificate",
     /// Upstream could not be reached, or broke off before it answered.

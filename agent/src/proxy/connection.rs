@@ -38,7 +38,6 @@ use crate::{
     sys::origin,
     tls::{
         alert::Alert,
-        downstream::refused_certificate,
         upstream::{Handshaken, UpstreamTlsError},
     },
 };
@@ -342,14 +341,13 @@ impl Accepted {
         let client = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => {
-                if refused_certificate(&error) {
-                    call.refused_by_client(&error);
-                } else {
-                    tracing::debug!(%error, "the application's handshake failed");
-                }
+                call.not_handshaken(&error);
                 return;
             }
-            Err(_elapsed) => return,
+            Err(_elapsed) => {
+                call.not_handshaken(&io::ErrorKind::TimedOut.into());
+                return;
+            }
         };
         if picked.as_deref() == Some(b"h2") {
             h2::relay(client, upstream, call).await;

@@ -24,9 +24,9 @@ use crate::{bounds::Bound, sniff::TlsStack};
 /// retries, as all SDKs do, has sent the second within its first call.
 const ALERTS_MAX: u8 = 2;
 /// Silent refusals until a client is let through. Some TLS stacks verify after
-/// the handshake and leave without an alert, which looks like a connection that
-/// was made ahead and not used; so one more is needed, and none counts from a
-/// client that has accepted the certificate before.
+/// the handshake, or close before their alert has left, which looks like a
+/// connection that was made ahead and not used; so one more is needed, and none
+/// counts from a client that has accepted the certificate before.
 const SILENCES_MAX: u8 = 3;
 /// How long others of the same kind pass while one is being tried again.
 const PROBE_WAIT: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ pub(crate) struct Client {
 pub(crate) enum Refusal {
     /// With one of the alerts that say so.
     Alert,
-    /// It left after the handshake without having sent anything.
+    /// It left in its handshake or after it, without having sent anything.
     Silence,
 }
 
@@ -154,7 +154,7 @@ impl Refusers {
             Some(State::Accepts | State::Passed { .. }) => return Learnt::Nothing,
             Some(State::Probed { pass_for, .. }) => {
                 let pass_for = pass_for.saturating_mul(2).min(PASS_FOR_MAX);
-                return self.pass(key, pass_for, now);
+                return self.pass(client, pass_for, now);
             }
         };
         let (alerts, silences) = match how {
@@ -162,7 +162,7 @@ impl Refusers {
             Refusal::Silence => (alerts, silences.saturating_add(1)),
         };
         if alerts >= ALERTS_MAX || silences >= SILENCES_MAX {
-            return self.pass(key, self.pass_for, now);
+            return self.pass(client, self.pass_for, now);
         }
         self.remember(key, State::Suspected { alerts, silences });
         Learnt::Nothing
@@ -173,9 +173,17 @@ impl Refusers {
         self.remember(self.hasher.hash_one(client), State::Accepts);
     }
 
-    fn pass(&mut self, key: u64, pass_for: Duration, now: Instant) -> Learnt {
+    fn pass(&mut self, client: &Client, pass_for: Duration, now: Instant) -> Learnt {
         let until = now.checked_add(pass_for).unwrap_or(now);
-        self.remember(key, State::Passed { until, pass_for });
+        let state = State::Passed { until, pass_for };
+        self.remember(self.hasher.hash_one(client), state);
+        // Its path is asked of another process, which does not always answer in
+        // time: without it, it is most likely the same.
+        let nameless = Client {
+            exe: None,
+            ..client.clone()
+        };
+        self.remember(self.hasher.hash_one(nameless), state);
         Learnt::PassFor(pass_for)
     }
 
@@ -313,6 +321,21 @@ mod tests {
             assert_eq!(refusers.verdict(&other, now), Verdict::Inspect, "{other:?}");
         }
         assert_eq!(refusers.verdict(&refuser, now), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_client_whose_path_was_not_to_be_had_this_time_is_the_same() {
+        let refuser = client("/bin/pins", "api.openai.com");
+        let mut refusers = Refusers::new(HOUR);
+        let now = Instant::now();
+        for _ in 0..ALERTS_MAX {
+            let _ = refusers.refused(&refuser, Refusal::Alert, now);
+        }
+        let nameless = Client {
+            exe: None,
+            ..refuser
+        };
+        assert_eq!(refusers.verdict(&nameless, now), Verdict::Pass);
     }
 
     #[test]

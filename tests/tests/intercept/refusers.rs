@@ -93,7 +93,7 @@ fn a_program_that_leaves_without_an_alert_is_noticed_too() -> Result<()> {
     let world = World::new()?;
     // As TLS stacks that verify after the handshake do, such as Node's.
     let ended = connections(world.weir(), "-no_ign_eof", &[NOTHING; 4])?;
-    let closed = (Decision::Refuse, Reason::ClosedAfterHandshake);
+    let closed = (Decision::Refuse, Reason::ClosedBeforeRequest);
     let expected = [closed, closed, closed, PASSED];
     ensure!(reasons(ended.records()) == expected, "{ended:?}");
     Ok(())
