@@ -39,7 +39,19 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
+    request(
+        &["messages", EACH, "tool_calls", EACH, "custom", "input"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
     request(&["tools"], Want::Source, RequestSlot::Text),
+    // Before there were tools.
+    request(
+        &["messages", EACH, "function_call", "arguments"],
+        Want::Text,
+        RequestSlot::Text,
+    ),
+    request(&["functions"], Want::Source, RequestSlot::Text),
     // Of completions: a text, several, or token ids.
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["prompt", EACH], Want::Text, RequestSlot::Text),
@@ -112,6 +124,30 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
             "arguments",
         ],
         Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &[
+            "choices",
+            EACH,
+            "delta",
+            "tool_calls",
+            EACH,
+            "custom",
+            "input",
+        ],
+        Want::Text,
+        Slot::Text,
+    ),
+    // Before there were tools.
+    response(
+        &["choices", EACH, "delta", "function_call", "arguments"],
+        Want::Text,
+        Slot::Text,
+    ),
+    response(
+        &["choices", EACH, "message", "function_call"],
+        Want::Source,
         Slot::Text,
     ),
     response(

@@ -29,6 +29,8 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         RequestSlot::Text,
     ),
     request(&["input", EACH, "arguments"], Want::Text, RequestSlot::Text),
+    // Of a custom tool.
+    request(&["input", EACH, "input"], Want::Text, RequestSlot::Text),
     request(&["input", EACH, "output"], Want::Text, RequestSlot::Text),
     request(&["tools"], Want::Source, RequestSlot::Text),
 ];
@@ -59,6 +61,7 @@ pub(super) const BODY: &[Interest<Slot>] = &[
         Slot::Text,
     ),
     response(&["output", EACH, "arguments"], Want::Text, Slot::Text),
+    response(&["output", EACH, "input"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),

@@ -20,7 +20,7 @@ use super::request::RequestFacts;
 use super::rpc_session::{News, RpcId};
 use super::tokens::{Answer, Tally, Vocabulary};
 use super::usage::Usage;
-use super::{bedrock_invoke, eventstream, openai_usage, protobuf};
+use super::{bedrock_invoke, eventstream, openai_usage, protobuf, xai_grpc};
 
 /// Longest name or identifier kept, in bytes.
 const LABEL_LEN_MAX: usize = 200;
@@ -267,6 +267,10 @@ impl Draft {
                     .get_or_insert_default()
                     .merge(Counts::of(of, count));
             }
+            protobuf::Found::Number {
+                slot: Slot::ServiceTier,
+                value,
+            } => self.service_tier = xai_grpc::service_tier(value),
             protobuf::Found::Number { value, .. } => self.finish_number = Some(value),
             protobuf::Found::Bytes { slot, raw } => {
                 let text = std::str::from_utf8(raw).ok().and_then(named);

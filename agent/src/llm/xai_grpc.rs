@@ -44,6 +44,7 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&[2, 3, 1], Want::Length, Slot::Text),
     response(&[2, 3, 3], Want::Length, Slot::Text),
     response(&[2, 3, 4], Want::Length, Slot::Text),
+    response(&[15], Want::Number, Slot::ServiceTier),
     count(&[9, 1], Tokens::Output),
     count(&[9, 2], Tokens::Input),
     count(&[9, 3], Tokens::Total),
@@ -60,6 +61,7 @@ pub(super) const CHUNK: &[Interest<Slot>] = &[
     response(&[2, 1, 1], Want::Length, Slot::Text),
     response(&[2, 1, 3], Want::Length, Slot::Text),
     response(&[2, 1, 4], Want::Length, Slot::Text),
+    response(&[12], Want::Number, Slot::ServiceTier),
     count(&[6, 1], Tokens::Output),
     count(&[6, 2], Tokens::Input),
     count(&[6, 3], Tokens::Total),
@@ -83,6 +85,16 @@ fn finish_reason(number: u64) -> Option<String> {
         3 => "REASON_STOP",
         4 => "REASON_TOOL_CALLS",
         5 => "REASON_TIME_LIMIT",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
+
+/// The names of the enumeration `ServiceTier`, as xAI's REST API has them.
+pub(super) fn service_tier(number: u64) -> Option<String> {
+    let name = match number {
+        1 => "default",
+        2 => "priority",
         _ => return None,
     };
     Some(name.to_owned())

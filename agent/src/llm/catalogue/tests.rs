@@ -28,6 +28,8 @@ fn builtin_hosts_have_their_provider() {
         ("openai.com", None),
         ("api.openai.com.evil.example", None),
         ("evilapi.openai.com", None),
+        // For the operator to add: people chat there with their browsers.
+        ("chatgpt.com", None),
         ("contoso.openai.azure.com", Some("azure.ai.openai")),
         ("a.b.openai.azure.com", Some("azure.ai.openai")),
         ("openai.azure.com", None),

@@ -39,6 +39,8 @@ fn the_path_decides() {
         ("POST", "/v1/fim/completions", Api::MistralFim),
         ("POST", "/v1/responses?beta=true", Api::OpenAiResponses),
         ("POST", "/backend-api/codex/responses", Api::OpenAiResponses),
+        // What browsers call on the same host.
+        ("POST", "/backend-api/f/conversation", Api::Other),
         ("POST", "/v1/responses/compact", Api::OpenAiResponsesCompact),
         ("POST", "/v1/responses/input_tokens", Api::OpenAiInputTokens),
         (
