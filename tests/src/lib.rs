@@ -22,7 +22,8 @@
 //! - [`pod`] is `weir init` and `weir proxy` in a network namespace and cgroups of
 //!   their own, down to the kernel's programs and maps; what runs in it is the
 //!   program `weir-actor`.
-//! - [`output`] and [`processes`] are what all of them look at.
+//! - [`output`] and [`processes`] are what all of them look at; [`spread`] is what
+//!   benchmarks make of their figures.
 
 pub mod calls;
 pub mod clients;
@@ -41,5 +42,6 @@ pub mod remains;
 pub mod run;
 pub mod server;
 pub mod service;
+pub mod spread;
 pub mod terminal;
 pub mod world;

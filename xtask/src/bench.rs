@@ -33,7 +33,7 @@ pub(crate) struct Args {
     benchmark: Benchmark,
     #[command(flatten)]
     route: RouteChoice,
-    /// Arguments for the benchmark, such as --json FILE of redirect.
+    /// Arguments for the benchmark, such as --json FILE of redirect and tap.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
@@ -45,6 +45,8 @@ enum Benchmark {
     Stream,
     /// What a connection and a request cost, beside iptables, which is installed for it.
     Redirect,
+    /// What metering costs: bodies read and left unread, and its instructions alone.
+    Tap,
 }
 
 impl Benchmark {
@@ -53,6 +55,7 @@ impl Benchmark {
         match self {
             Self::Stream => "stream_delay",
             Self::Redirect => "redirect",
+            Self::Tap => "tap",
         }
     }
 
@@ -60,7 +63,7 @@ impl Benchmark {
     fn purpose(self) -> Purpose {
         match self {
             Self::Stream => Purpose::Test,
-            Self::Redirect => Purpose::Bench,
+            Self::Redirect | Self::Tap => Purpose::Bench,
         }
     }
 }

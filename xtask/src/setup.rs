@@ -52,7 +52,7 @@ pub(crate) enum Purpose {
     Demo,
     /// As build, and an emulator with what its machines are made of.
     Vm,
-    /// As test, and iptables.
+    /// As test, and what benchmarks compare and count with.
     Bench,
     /// As build, and the roots that the image carries.
     Image,
@@ -223,6 +223,12 @@ const DEBOOTSTRAP: Tool = Tool {
     packages: &["debootstrap"],
     works: || on_path("debootstrap").is_some(),
 };
+const VALGRIND: Tool = Tool {
+    name: "valgrind",
+    why: "counts instructions, which a busy machine does not change",
+    packages: &["valgrind"],
+    works: || on_path("valgrind").is_some(),
+};
 
 const WGET: Tool = Tool {
     name: "wget",
@@ -304,6 +310,7 @@ impl Purpose {
             PYTHON_ALONE,
             BPFTOOL,
             IPTABLES,
+            VALGRIND,
         ];
         const CLIENTS: &[Tool] = &[
             C_COMPILER,

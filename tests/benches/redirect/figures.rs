@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use weir_tests::spread::Spread;
 
 use crate::bed::Way;
 use crate::measure::Measure;
@@ -70,33 +71,5 @@ impl Rounds {
         turns
             .map(|figures| figures.get(&measure).copied())
             .collect()
-    }
-}
-
-/// The middle of some ratios and how far they lie apart.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
-    pub(crate) least: f64,
-    /// A quarter of them is less.
-    pub(crate) lower: f64,
-    pub(crate) median: f64,
-    /// A quarter of them is more.
-    pub(crate) upper: f64,
-    pub(crate) most: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
-        figures.sort_unstable_by(f64::total_cmp);
-        let last = figures.len().checked_sub(1)?;
-        // Of an even number, the mean of the two in the middle.
-        let (below, above) = (last / 2, last.div_ceil(2));
-        Some(Self {
-            least: *figures.first()?,
-            lower: *figures.get(last / 4)?,
-            median: f64::midpoint(*figures.get(below)?, *figures.get(above)?),
-            upper: *figures.get(last - last / 4)?,
-            most: *figures.last()?,
-        })
     }
 }

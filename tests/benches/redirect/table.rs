@@ -3,9 +3,10 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
+use weir_tests::spread::Spread;
 
 use crate::bed::Way;
-use crate::figures::{Rounds, Spread};
+use crate::figures::Rounds;
 use crate::measure::{Better, Measure};
 
 /// One measure of all ways.
@@ -135,15 +136,5 @@ fn judge(ratio: &Spread, better: Better) -> Judgement {
         (Better::Less, true, _) | (Better::More, _, true) => Judgement::Better,
         (Better::Less, _, true) | (Better::More, true, _) => Judgement::Worse,
         (Better::Less | Better::More, false, false) => Judgement::Alike,
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{:.2} ({:.2}..{:.2})",
-            self.median, self.least, self.most
-        )
     }
 }

@@ -1,0 +1,206 @@
+//! The client: makes the calls of a turn one after the other, on one connection.
+//!
+//! It runs as a process of its own, under weir or not, and knows of neither. A
+//! turn is asked for by a line of JSON on standard input and answered by one on
+//! standard output.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::{http1, http2};
+use hyper::{Response, body::Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use nix::time::{ClockId, clock_gettime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use weir_tests::calls::Call;
+use weir_tests::curl::Http;
+use weir_tests::world::PROVIDER;
+
+use crate::shape::Shape;
+
+/// A turn to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    /// Index into [`Shape::ALL`].
+    pub(crate) shape: usize,
+    /// With pauses between the events, for their delays.
+    pub(crate) paced: bool,
+}
+
+/// What the client has got.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Got {
+    /// Of bodies, as received, in bytes.
+    pub(crate) received: u64,
+    /// Of bodies, as sent, in bytes.
+    pub(crate) sent: u64,
+    /// Events, where they can be seen.
+    pub(crate) events: u64,
+    /// Of all bodies received.
+    pub(crate) digest: u64,
+    /// From the writing of each event to its arrival, in nanoseconds.
+    pub(crate) delays_ns: Vec<u64>,
+}
+
+/// Serves turns until its input ends.
+pub(crate) fn run() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let roots = Arc::new(roots()?);
+    for line in std::io::stdin().lock().lines() {
+        let turn: Turn = serde_json::from_str(&line?)?;
+        let got = runtime.block_on(make(&roots, turn))?;
+        println!("{}", serde_json::to_string(&got)?);
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// The roots that the environment names, as any program takes them.
+fn roots() -> Result<RootCertStore> {
+    let file = std::env::var("SSL_CERT_FILE").context("SSL_CERT_FILE is not set")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&file)? {
+        roots.add(certificate?)?;
+    }
+    Ok(roots)
+}
+
+async fn make(roots: &Arc<RootCertStore>, turn: Turn) -> Result<Got> {
+    let shape = *Shape::ALL.get(turn.shape).context("no such shape")?;
+    let calls: Vec<Call> = if turn.paced {
+        vec![shape.paced_call()]
+    } else {
+        (0..shape.calls).map(|number| shape.call(number)).collect()
+    };
+    let io = TokioIo::new(connect(roots, shape).await?);
+    let mut got = Got::default();
+    let mut digest = DefaultHasher::new();
+    match shape.http {
+        Http::H1 => {
+            let (mut sender, connection) = http1::handshake(io).await?;
+            tokio::spawn(connection);
+            for call in &calls {
+                sender.ready().await?;
+                let request = request(call, &mut got)?;
+                let response = sender.send_request(request).await?;
+                read(response, shape, turn, &mut got, &mut digest).await?;
+            }
+        }
+        Http::H2 => {
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+            tokio::spawn(connection);
+            for call in &calls {
+                sender.ready().await?;
+                let request = request(call, &mut got)?;
+                let response = sender.send_request(request).await?;
+                read(response, shape, turn, &mut got, &mut digest).await?;
+            }
+        }
+    }
+    got.digest = digest.finish();
+    Ok(got)
+}
+
+async fn connect(roots: &Arc<RootCertStore>, shape: Shape) -> Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(SocketAddr::new(PROVIDER, 443)).await?;
+    tcp.set_nodelay(true)?;
+    let mut config = ClientConfig::builder()
+        .with_root_certificates(Arc::clone(roots))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![match shape.http {
+        Http::H1 => b"http/1.1".to_vec(),
+        Http::H2 => b"h2".to_vec(),
+    }];
+    let name = ServerName::try_from(shape.surface.host())?;
+    Ok(TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await?)
+}
+
+fn request(call: &Call, got: &mut Got) -> Result<Request<Full<Bytes>>> {
+    let (host, path) = (call.surface.host(), call.surface.path());
+    let mut request = match call.http {
+        Http::H1 => Request::post(path).header(header::HOST, host),
+        Http::H2 => Request::post(format!("https://{host}{path}")),
+    };
+    for (name, value) in call.headers() {
+        request = request.header(name, value);
+    }
+    let body = call.body().to_string();
+    got.sent += body.len() as u64;
+    Ok(request.body(Full::new(body.into()))?)
+}
+
+async fn read(
+    response: Response<Incoming>,
+    shape: Shape,
+    turn: Turn,
+    got: &mut Got,
+    digest: &mut DefaultHasher,
+) -> Result<()> {
+    let status = response.status();
+    let mut incoming = response.into_body();
+    let (mut body, mut seen, mut is_first) = (Vec::new(), 0, true);
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let arrived = now()?;
+        body.extend_from_slice(&data);
+        if !shape.has_events() {
+            continue;
+        }
+        while let Some(length) = memchr::memmem::find(&body[seen..], b"\n\n") {
+            let event = &body[seen..seen + length];
+            // The first waits for the head, and not for a gap.
+            if turn.paced && !std::mem::take(&mut is_first) {
+                got.delays_ns.push(delay(event, arrived)?);
+            }
+            got.events += 1;
+            seen += length + 2;
+        }
+    }
+    ensure!(
+        status == 200,
+        "{shape}: {status}: {}",
+        String::from_utf8_lossy(&body)
+    );
+    got.received += body.len() as u64;
+    digest.write(&body);
+    digest.write_usize(body.len());
+    Ok(())
+}
+
+/// How long before `arrived` the event was written, by the emulator's stamp.
+fn delay(event: &[u8], arrived: u64) -> Result<u64> {
+    let text = std::str::from_utf8(event)?;
+    let stamp = text.lines().find_map(|line| line.strip_prefix(": t="));
+    let written: u64 = stamp
+        .with_context(|| format!("no stamp in {text:?}"))?
+        .parse()?;
+    arrived
+        .checked_sub(written)
+        .context("an event arrived before it was written: the clocks differ")
+}
+
+/// The clock of the emulator's stamps, in nanoseconds.
+fn now() -> Result<u64> {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    let since = std::time::Duration::from(time);
+    Ok(u64::try_from(since.as_nanos())?)
+}
