@@ -129,7 +129,7 @@ impl Draft {
         parse: fn(&[u8]) -> Counts,
     ) {
         match found {
-            Found::Begin { place, .. } => self.text.begin(place, self.vocabulary(known)),
+            Found::Begin { place, .. } => self.text.begin(place),
             Found::Part { bytes, .. } => self.text.push(bytes, self.vocabulary(known)),
             Found::Mark { slot } => match slot {
                 Slot::Choice => self.has_choice = true,

@@ -88,10 +88,7 @@ impl RequestFacts {
                 }
                 RequestSlot::Text | RequestSlot::Stateful => {}
             },
-            Found::Begin { place, .. } => {
-                let vocabulary = self.vocabulary().unwrap_or_default();
-                self.text.begin(place, vocabulary);
-            }
+            Found::Begin { place, .. } => self.text.begin(place),
             Found::Part { bytes, .. } => {
                 let vocabulary = self.vocabulary().unwrap_or_default();
                 self.text.push(bytes, vocabulary);

@@ -1,4 +1,8 @@
-//! Counts the tokens of text that comes in pieces, without keeping it.
+//! Counts the tokens of text that comes in pieces.
+//!
+//! Most exchanges end with the provider's own count, and counting takes a tenth
+//! of a microsecond a byte: so text is held, within a bound, and counted when it
+//! has to be: when there is too much of it, or when no usage was stated.
 
 use std::marker::PhantomData;
 
@@ -24,26 +28,30 @@ pub(in crate::llm) trait Text: Copy {
 }
 
 /// What a model was asked. Prompts are long, sent again with every turn, and
-/// stated by most providers: counting this much takes less than two milliseconds.
+/// stated by most providers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::llm) struct Prompt;
 
 impl Text for Prompt {
-    const HELD_LEN_MAX: usize = 512;
-    const WHOLE_LEN: u64 = 16 * 1024;
+    const HELD_LEN_MAX: usize = 16 * 1024;
+    const WHOLE_LEN: u64 = 8 * 1024;
 }
 
-/// What a model said: more than it can say at once.
+/// What a model said. Few can say more at once than is counted whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::llm) struct Answer;
 
 impl Text for Answer {
-    /// The text of an event, which is joined to that of the ones before once it
-    /// is known to count. A longer one is counted on its own, which may cost a
-    /// token where it begins.
-    const HELD_LEN_MAX: usize = 4 * 1024;
-    const WHOLE_LEN: u64 = 1024 * 1024;
+    /// The text of an event is joined to that of the ones before once it is known
+    /// to count. A longer one is counted on its own, which may cost a token where
+    /// it begins.
+    const HELD_LEN_MAX: usize = 64 * 1024;
+    const WHOLE_LEN: u64 = 128 * 1024;
 }
+
+/// Most bytes that are held of a stream, of which there may be thousands: what
+/// most answers come to.
+const OF_STREAM_HELD_LEN_MAX: usize = 8 * 1024;
 
 /// The tokens of a text so far.
 ///
@@ -54,6 +62,10 @@ pub(in crate::llm) struct Tally<T> {
     vocabulary: Option<Vocabulary>,
     /// The end of the text, which is not counted yet.
     held: Vec<u8>,
+    /// Where in it a text ends.
+    cuts: Vec<usize>,
+    /// Where in it the samples begin.
+    samples_at: Option<usize>,
     /// Tokens of what was counted and is no longer held: of the beginning,
     tokens: u64,
     /// and of the samples after it.
@@ -75,6 +87,8 @@ impl<T: Text> Default for Tally<T> {
         Self {
             vocabulary: None,
             held: Vec::new(),
+            cuts: Vec::new(),
+            samples_at: None,
             tokens: 0,
             sampled: 0,
             counted: 0,
@@ -93,8 +107,8 @@ impl<T: Text> Tally<T> {
     }
 
     /// Another text begins, at a place of the document that has a number.
-    pub(in crate::llm) fn begin(&mut self, place: usize, vocabulary: Vocabulary) {
-        self.close(vocabulary);
+    pub(in crate::llm) fn begin(&mut self, place: usize) {
+        self.close();
         self.place = place;
     }
 
@@ -110,7 +124,7 @@ impl<T: Text> Tally<T> {
             if is_counted {
                 self.hold(stretch, vocabulary);
             } else {
-                self.close(vocabulary);
+                self.close();
             }
             self.seen = self.seen.saturating_add(length as u64);
             text = rest;
@@ -131,15 +145,25 @@ impl<T: Text> Tally<T> {
         }
         let is_held = other.counted == other.held.len() as u64 && other.counted == other.seen;
         if !is_held || self.place != other.place {
-            self.close(vocabulary);
+            self.close();
         }
         if is_held {
-            self.push(&other.held, vocabulary);
-            // Streams are many and long, and hold as little as they can.
-            self.fold(vocabulary, false);
+            let mut from = 0;
+            for to in other.cuts {
+                self.push(other.held.get(from..to).unwrap_or_default(), vocabulary);
+                self.close();
+                from = to;
+            }
+            self.push(other.held.get(from..).unwrap_or_default(), vocabulary);
+            if self.held.len() > OF_STREAM_HELD_LEN_MAX {
+                self.fold(vocabulary, false);
+            }
         } else {
+            self.fold(vocabulary, true);
             self.vocabulary = self.vocabulary.or(other.vocabulary);
             self.held = other.held;
+            self.cuts = other.cuts;
+            self.samples_at = other.samples_at;
             self.tokens = self.tokens.saturating_add(other.tokens);
             self.sampled = self.sampled.saturating_add(other.sampled);
             self.counted = self.counted.saturating_add(other.counted);
@@ -203,6 +227,9 @@ impl<T: Text> Tally<T> {
     }
 
     fn hold(&mut self, text: &[u8], vocabulary: Vocabulary) {
+        if self.seen >= T::WHOLE_LEN {
+            self.samples_at.get_or_insert(self.held.len());
+        }
         self.held.extend_from_slice(text);
         self.counted = self.counted.saturating_add(text.len() as u64);
         if self.held.len() > T::HELD_LEN_MAX {
@@ -210,33 +237,58 @@ impl<T: Text> Tally<T> {
         }
     }
 
-    /// Counts what is held as the end of a text.
-    fn close(&mut self, vocabulary: Vocabulary) {
-        if !self.held.is_empty() {
-            self.fold(vocabulary, true);
+    /// What is held is the end of a text.
+    fn close(&mut self) {
+        let end = self.held.len();
+        if end > self.cuts.last().copied().unwrap_or(0) {
+            self.cuts.push(end);
         }
     }
 
     /// Counts what is held, as far as it does not depend on what follows.
     fn fold(&mut self, vocabulary: Vocabulary, is_all: bool) {
-        let vocabulary = *self.vocabulary.get_or_insert(vocabulary);
-        let (mut rest, mut tokens) = (self.held.as_slice(), 0_u64);
-        while let Some((piece, after)) =
-            piece(vocabulary, rest, is_all).and_then(|length| rest.split_at_checked(length))
-        {
-            tokens = tokens.saturating_add(merge::count(piece, |part| vocabulary.rank(part)));
-            rest = after;
+        if self.held.is_empty() {
+            return;
         }
-        let folded = self.held.len().saturating_sub(rest.len());
-        self.held.drain(..folded);
-        // What was held when the beginning ended has been counted with it.
-        let sum = if self.seen > T::WHOLE_LEN {
-            &mut self.sampled
-        } else {
+        let vocabulary = *self.vocabulary.get_or_insert(vocabulary);
+        let samples_at = self.samples_at.unwrap_or(usize::MAX);
+        let mut from = 0;
+        for to in std::mem::take(&mut self.cuts) {
+            let text = self.held.get(from..to).unwrap_or_default();
+            let (tokens, _) = count(vocabulary, text, true);
+            // A cut is where the samples begin, too.
+            let sum = if from < samples_at {
+                &mut self.tokens
+            } else {
+                &mut self.sampled
+            };
+            *sum = sum.saturating_add(tokens);
+            from = to;
+        }
+        let text = self.held.get(from..).unwrap_or_default();
+        let (tokens, rest) = count(vocabulary, text, is_all);
+        let sum = if from < samples_at {
             &mut self.tokens
+        } else {
+            &mut self.sampled
         };
         *sum = sum.saturating_add(tokens);
+        let folded = self.held.len().saturating_sub(rest);
+        self.held.drain(..folded);
+        self.samples_at = self.samples_at.map(|at| at.saturating_sub(folded));
     }
+}
+
+/// The tokens of a text, and how many bytes at its end depend on what follows.
+fn count(vocabulary: Vocabulary, text: &[u8], is_all: bool) -> (u64, usize) {
+    let (mut rest, mut tokens) = (text, 0_u64);
+    while let Some((piece, after)) =
+        piece(vocabulary, rest, is_all).and_then(|length| rest.split_at_checked(length))
+    {
+        tokens = tokens.saturating_add(merge::count(piece, |part| vocabulary.rank(part)));
+        rest = after;
+    }
+    (tokens, rest.len())
 }
 
 /// `tokens` of `counted` bytes, for all that were `seen`.
