@@ -1,11 +1,11 @@
 //! The leg to the provider: TLS as a client, always verified.
 
 use std::{
+    cell::Cell,
+    future::{Future as _, poll_fn},
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -79,7 +79,7 @@ impl Upstream {
         let base = ClientConfig::builder_with_provider(super::provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::new(NoCertificate));
         Ok(Self { base })
     }
 
@@ -95,16 +95,20 @@ impl Upstream {
         name: ServerName<'static>,
         alpn: Vec<Vec<u8>>,
     ) -> Result<Handshaken, UpstreamTlsError> {
-        let asked = Arc::new(AskedForCertificate(AtomicBool::new(false)));
         let mut config = self.base.clone();
         config.alpn_protocols = alpn;
-        config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        let mut handshake = pin!(TlsConnector::from(Arc::new(config)).connect(name, tcp));
+        let mut asked = false;
+        let handshake = poll_fn(|context| {
+            ASKED.set(false);
+            let polled = handshake.as_mut().poll(context);
+            asked |= ASKED.get();
+            polled
+        });
         let outcome = tokio::time::timeout(HANDSHAKE_WAIT, handshake)
             .await
             .map_err(|_elapsed| UpstreamTlsError::Timeout)?
             .map_err(classify);
-        let asked = asked.0.load(Ordering::Relaxed);
         match outcome {
             // In TLS 1.2 a provider that requires one says so by failing the
             // handshake; in TLS 1.3 it would fail after it.
@@ -143,13 +147,22 @@ fn classify(error: io::Error) -> UpstreamTlsError {
     }
 }
 
-/// Notes that the server sent a CertificateRequest, and has no certificate.
-#[derive(Debug)]
-struct AskedForCertificate(AtomicBool);
+thread_local! {
+    /// A server has sent a CertificateRequest to the handshake that runs on this
+    /// thread at this moment.
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+}
 
-impl ResolvesClientCert for AskedForCertificate {
+/// Has no certificate, and notes that it was asked for one.
+///
+/// One for all connections: rustls resumes a session only for the very resolver
+/// that it was made with.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Ordering::Relaxed);
+        ASKED.set(true);
         None
     }
 
