@@ -32,11 +32,13 @@ pub enum Bound {
     UnansweredCalls,
     /// A client was forgotten that may refuse weir's certificates.
     Refusers,
+    /// A connection to a provider was not kept for the next call.
+    KeptUpstream,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
@@ -48,6 +50,7 @@ impl Bound {
         Self::CountedResponses,
         Self::UnansweredCalls,
         Self::Refusers,
+        Self::KeptUpstream,
     ];
 
     /// The name used as a label.
@@ -65,6 +68,7 @@ impl Bound {
             Self::CountedResponses => "counted_responses",
             Self::UnansweredCalls => "unanswered_calls",
             Self::Refusers => "refusers",
+            Self::KeptUpstream => "kept_upstream",
         }
     }
 

@@ -14,6 +14,7 @@ mod models;
 mod prices;
 mod telemetry;
 mod tls;
+mod upstream;
 
 use std::fmt;
 use std::fs;
@@ -30,6 +31,7 @@ pub use telemetry::{
     PayloadConfig, Propagate, Semconv, Share, TelemetryConfig,
 };
 pub use tls::{OnRefusal, PassFor, TlsConfig, UpstreamRoot, UpstreamRoots};
+pub use upstream::{IdleTimeout, Reuse, UpstreamConfig};
 
 /// Upper bound of a configuration file, in bytes: far above any real one, and
 /// small enough that pointing `--config` at the wrong file costs nothing.
@@ -43,6 +45,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// Whom the proxy trusts upstream, and what if it is not trusted itself.
     pub tls: TlsConfig,
+    /// What becomes of connections to providers.
+    pub upstream: UpstreamConfig,
     /// Which hosts are model providers, and what is asked of them.
     pub models: ModelsConfig,
     /// What calls cost.

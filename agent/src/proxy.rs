@@ -14,15 +14,17 @@ mod h1;
 mod h2;
 pub mod invariant;
 mod io;
+mod leg;
+mod pool;
 mod processes;
 mod refusal;
 mod refusers;
 mod splice;
+mod supply;
 #[cfg(test)]
 mod testing;
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +36,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 
 use self::io::Connection as _;
@@ -43,7 +46,9 @@ pub use self::{
     dial::Forbidden,
     processes::{ProcessQuery, Processes},
     refusers::Refusers,
+    supply::UpstreamPool,
 };
+use self::{leg::Leg, pool::Route, supply::Spoken};
 use crate::{
     config::{Bodies, Propagate},
     export::prometheus::Metrics,
@@ -74,6 +79,8 @@ const DRAIN_WAIT: Duration = Duration::from_secs(1);
 /// and destroy the answer before the client reads it.
 const LINGER_WAIT: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How soon the end of a connection that is kept for the next call is noticed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Accepting fails when descriptors run out; trying again at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -104,6 +111,8 @@ pub struct Proxy {
     pub bodies: Bodies,
     /// Whether calls carry their span as trace context.
     pub propagate: Propagate,
+    /// Connections to providers that wait for the next call; `None` if none does.
+    pub pool: Option<UpstreamPool>,
     /// Those that are open, counted.
     pub connections: Arc<Connections>,
 }
@@ -154,10 +163,14 @@ impl Proxy {
     ) {
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let has_kept = self.has_kept();
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                _ = sweep.tick(), if has_kept => self.sweep(),
                 // Before accepting, so that a flood does not pile up what has ended.
                 Some(_) = connections.join_next() => {}
                 accepted = accept_any(&listeners) => match accepted {
@@ -170,6 +183,7 @@ impl Proxy {
             }
         }
         drop(listeners);
+        self.clear();
         let ended = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_WAIT, ended).await.is_err() {
             connections.shutdown().await;
@@ -236,10 +250,9 @@ async fn accept_any(listeners: &[TcpListener]) -> std::io::Result<TcpStream> {
 /// A connection whose requests are read: what each of its exchanges begins with.
 pub(crate) struct Intercepted {
     proxy: Arc<Proxy>,
-    /// The verified name, lower case.
-    host: Arc<str>,
+    /// Where to, and the verified name, lower case.
+    route: Route,
     provider: Provider,
-    origin: SocketAddr,
     process: Process,
     /// Who was shown our certificate; `None` without TLS.
     client: Option<Client>,
@@ -248,13 +261,13 @@ pub(crate) struct Intercepted {
 impl Intercepted {
     fn opening(&self, protocol: Protocol, target: Target, request_headers: Headers) -> Opening {
         Opening {
-            host: Some(Arc::clone(&self.host)),
+            host: Some(Arc::clone(&self.route.host)),
             provider: Some(self.provider.clone()),
-            port: self.origin.port(),
+            port: self.route.origin.port(),
             target: Some(target),
             request_headers,
             decision: Decision::Intercept,
-            reason: self.proxy.reason(&self.host),
+            reason: self.proxy.reason(&self.route.host),
             protocol,
             process: Some(self.process.clone()),
         }
@@ -262,7 +275,26 @@ impl Intercepted {
 
     /// Whether streams of this provider are asked for their usage.
     fn asks_usage(&self) -> bool {
-        self.proxy.stream_usage && self.proxy.reads(&self.host) && is_asked_of(&self.provider)
+        self.proxy.stream_usage && self.proxy.reads(&self.route.host) && is_asked_of(&self.provider)
+    }
+
+    /// A new connection in the place of a kept one, which `error` has ended before
+    /// it was of use.
+    async fn another(&self, error: &std::io::Error) -> Option<Leg> {
+        tracing::debug!(%error, "a kept connection had been closed");
+        match self.proxy.supply_new(&self.route).await {
+            Ok(leg) if leg.alpn() != Some(b"h2") => Some(leg),
+            Ok(_other) => None,
+            Err(error) => {
+                tracing::debug!(%error, "nor is there a new one");
+                None
+            }
+        }
+    }
+
+    /// Keeps what upstream is for the next connection of the application.
+    fn keep(&self, upstream: Spoken, hint: Option<Duration>) {
+        self.proxy.keep(&self.route, upstream, hint);
     }
 
     /// The application has sent something over our TLS.
@@ -278,7 +310,7 @@ impl Intercepted {
     /// means that calls fail that would not fail without weir.
     fn refused_by_client(&self, error: &std::io::Error) {
         tracing::warn!(
-            host = %self.host, exe = ?self.process.exe, %error,
+            host = %self.route.host, exe = ?self.process.exe, %error,
             "an application does not trust weir's certificate authority"
         );
         self.learn(CertificateRefusal::Alert);

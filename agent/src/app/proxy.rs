@@ -51,12 +51,12 @@ use crate::{
         ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs,
         one_line,
     },
-    config::{Config, OnRefusal, StreamUsage, UpstreamRoot},
+    config::{Config, OnRefusal, Reuse, StreamUsage, UpstreamRoot},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
     llm::catalogue::Catalogue,
     meter::{exchange::Meter, prices::PriceTable},
-    proxy::{Canary, Forbidden, Processes, Proxy, Refusers},
+    proxy::{Canary, Forbidden, Processes, Proxy, Refusers, UpstreamPool},
     sys::{
         claim::{self, Token},
         privileges::drop_to,
@@ -368,6 +368,8 @@ impl Serving {
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
             bodies: prepared.config.models.bodies,
             propagate: prepared.config.telemetry.propagate,
+            pool: (prepared.config.upstream.reuse == Reuse::On)
+                .then(|| UpstreamPool::new(prepared.config.upstream.idle_timeout.get())),
             connections: Arc::default(),
         });
         if let Some(counts) = kernel() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Bodies, CaptureDestination, Config, ConfigError, Destination, OnRefusal, OtlpProtocol, Ports,
-    Propagate, Semconv, StreamUsage, UpstreamRoot,
+    Propagate, Reuse, Semconv, StreamUsage, UpstreamRoot,
 };
 use crate::llm::catalogue::HostRule;
 use weir_common::{OnProxyDown, Quic};
@@ -39,6 +39,7 @@ fn every_key_is_read() {
     let config = Config::parse(
         "capture:\n  ports: [8443, 443]\n  quic: allow\n  on_proxy_down: open\n\
          tls:\n  upstream_roots: [system, extra.pem]\n  on_refusal: fail\n  pass_for: 90m\n\
+         upstream:\n  reuse: off\n  idle_timeout: 2m\n\
          models:\n  hosts:\n    - {host: '*.Example.com', provider: openai}\n  stream_usage: leave\n\
          \x20 must_inspect: [api.openai.com]\n\
          \x20 bodies: leave\n\
@@ -58,6 +59,8 @@ fn every_key_is_read() {
     );
     assert_eq!(config.tls.on_refusal, OnRefusal::Fail);
     assert_eq!(config.tls.pass_for.get(), Duration::from_secs(90 * 60));
+    assert_eq!(config.upstream.reuse, Reuse::Off);
+    assert_eq!(config.upstream.idle_timeout.get(), Duration::from_secs(120));
     assert_eq!(config.models.required(), ["api.openai.com"]);
     assert_eq!(
         config.models.rules(),
@@ -92,12 +95,16 @@ fn every_key_is_read() {
 fn what_is_not_understood_is_named_with_its_place() {
     for (text, refusal) in [
         (
+            "upstream: {idle_timeout: 11m}\n",
+            "1:26: upstream.idle_timeout: expected between 1s and 10m",
+        ),
+        (
             "capture:\n  prots: [1]\n",
             "2:3: capture.prots: unknown key, expected one of ports, quic, on_proxy_down",
         ),
         (
             "proxy: 1\n",
-            "1:1: proxy: unknown key, expected one of capture, tls, models, prices, telemetry",
+            "1:1: proxy: unknown key, expected one of capture, tls, upstream, models, prices, telemetry",
         ),
         (
             "prices:\n  fiel: x\n",

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use prometheus::{
     CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use rust_decimal::prelude::ToPrimitive;
 use weir_common::FlowReason;
@@ -62,6 +62,8 @@ pub struct Metrics {
     exchanges: IntCounterVec,
     unpriced: IntCounter,
     connections: IntCounterVec,
+    upstream: IntCounterVec,
+    kept: IntGauge,
     coverage: Coverage,
     overhead: Histogram,
     problems: IntCounterVec,
@@ -84,6 +86,24 @@ pub struct Family {
     pub labels: Vec<String>,
     /// Whether it is one.
     pub is_histogram: bool,
+}
+
+/// Where a connection to a provider is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Dialled for this call.
+    New,
+    /// Kept from an earlier one.
+    Kept,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Kept => "kept",
+        }
+    }
 }
 
 /// A registry, and what is in it: it tells only of what has counted already.
@@ -171,6 +191,22 @@ impl Metrics {
                     &["decision", "reason"],
                 ),
             ),
+            upstream: register(
+                &registry,
+                counters(
+                    "weir_upstream_connections_total",
+                    "Connections to providers that calls began on: new, or kept from an earlier \
+                     one.",
+                    &["source"],
+                ),
+            ),
+            kept: register(
+                &registry,
+                IntGauge::new(
+                    "weir_upstream_connections_kept",
+                    "Connections to providers that wait for the next call.",
+                ),
+            ),
             coverage: Coverage::new(&registry),
             overhead: register(
                 &registry,
@@ -243,6 +279,16 @@ impl Metrics {
         if (decision, reason) == (Decision::Intercept, Reason::CatalogueHost) {
             self.coverage.inspected();
         }
+    }
+
+    /// Counts a connection to a provider that was made, or used once more.
+    pub fn upstream(&self, source: Source) {
+        self.upstream.with_label_values(&[source.as_str()]).inc();
+    }
+
+    /// How many connections to providers wait for the next call.
+    pub fn upstream_kept(&self, count: usize) {
+        self.kept.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Takes over what the kernel half has counted, in the order of

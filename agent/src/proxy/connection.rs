@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rustls::pki_types::ServerName;
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
@@ -22,10 +21,13 @@ use super::{
     Intercepted, Proxy, authority,
     decide::{Plan, decide, relays},
     dial::{DialError, dial, tune},
-    h1, h2,
+    h1,
+    h2::{self, Session},
     io::{Connection, Prefixed},
+    pool::Route,
     refusers::Client,
     splice::splice,
+    supply::{Spoken, Supplied, SupplyError},
 };
 use crate::{
     llm::{catalogue::Provider, headers::Headers},
@@ -36,10 +38,7 @@ use crate::{
     },
     sniff::{TlsStack, sniff},
     sys::origin,
-    tls::{
-        alert::Alert,
-        upstream::{Handshaken, UpstreamTlsError},
-    },
+    tls::{alert::Alert, upstream::UpstreamTlsError},
 };
 
 /// A client that has said nothing for this long may be waiting for the server
@@ -275,59 +274,51 @@ impl Accepted {
     }
 
     async fn intercept_cleartext(mut self, host: Arc<str>, provider: Provider) {
-        let upstream = match self.upstream.take() {
-            Some(upstream) => upstream,
-            None => match dial(self.origin, &self.proxy.forbidden).await {
-                Ok(upstream) => upstream,
-                Err(error) => {
-                    let reason = Reason::UpstreamUnreachable;
-                    self.refuse(Some(host), Some(provider), Protocol::H1, reason, &error);
-                    return;
-                }
-            },
+        let route = self.route(Arc::clone(&host), None);
+        let upstream = match self.supplied(&route).await {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                let reason = Reason::UpstreamUnreachable;
+                self.refuse(Some(host), Some(provider), Protocol::H1, reason, &error);
+                return;
+            }
         };
         self.proxy
             .metrics
             .connection(Decision::Intercept, self.proxy.reason(&host));
-        let (call, client) = self.intercepted(host, provider, None);
-        h1::relay(client, upstream, call).await;
+        let (call, client) = self.intercepted(route, provider, None);
+        relay(client, upstream, call).await;
     }
 
     /// Upstream first: what it is decides what the client is told.
     async fn intercept_tls(mut self, client: Client, provider: Provider, alpn: Vec<Vec<u8>>) {
         let protocol = Protocol::Tls;
         let host = Arc::clone(&client.host);
-        let Ok(name) = ServerName::try_from(host.to_string()) else {
-            // A name that no certificate can carry, such as one with an underscore.
-            self.splice(Some(host), Reason::ClientHelloInvalid, protocol)
-                .await;
-            return;
-        };
-        let upstream = match self.upstream.take() {
-            Some(upstream) => upstream,
-            None => match dial(self.origin, &self.proxy.forbidden).await {
-                Ok(upstream) => upstream,
-                Err(error) => {
-                    let reason = Reason::UpstreamUnreachable;
-                    self.refuse(Some(host), Some(provider), protocol, reason, &error);
-                    return;
-                }
-            },
-        };
-        let upstream = match self.proxy.upstream.connect(upstream, name, alpn).await {
-            Ok(Handshaken::Verified(stream)) => *stream,
-            Ok(Handshaken::WantsClientCertificate) => {
+        let route = self.route(Arc::clone(&host), Some(alpn));
+        let upstream = match self.supplied(&route).await {
+            Ok(upstream) => upstream,
+            Err(SupplyError::Name(_)) => {
+                let reason = Reason::ClientHelloInvalid;
+                self.splice(Some(host), reason, protocol).await;
+                return;
+            }
+            Err(SupplyError::WantsClientCertificate) => {
                 // Only the application can have it: let it handshake itself.
                 let reason = Reason::UpstreamWantsClientCert;
                 self.splice(Some(host), reason, protocol).await;
                 return;
             }
-            Err(error) => {
+            Err(SupplyError::Dial(error)) => {
+                let reason = Reason::UpstreamUnreachable;
+                self.refuse(Some(host), Some(provider), protocol, reason, &error);
+                return;
+            }
+            Err(SupplyError::Handshake(error)) => {
                 self.refuse_handshake(host, provider, &error).await;
                 return;
             }
         };
-        let picked = upstream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let picked = upstream.spoken.alpn().map(<[u8]>::to_vec);
         if !relays(picked.as_deref()) {
             self.splice(Some(host), Reason::AlpnNotHttp, protocol).await;
             return;
@@ -336,23 +327,36 @@ impl Accepted {
             .metrics
             .connection(Decision::Intercept, self.proxy.reason(&host));
         let config = self.proxy.downstream.answering(picked.as_deref());
-        let (call, client) = self.intercepted(host, provider, Some(client));
+        let (call, client) = self.intercepted(route, provider, Some(client));
         let accept = TlsAcceptor::from(config).accept(client);
-        let client = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => {
-                call.not_handshaken(&error);
+        let failed = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
+            Ok(Ok(client)) => {
+                relay(client, upstream, call).await;
                 return;
             }
-            Err(_elapsed) => {
-                call.not_handshaken(&io::ErrorKind::TimedOut.into());
-                return;
-            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => io::ErrorKind::TimedOut.into(),
         };
-        if picked.as_deref() == Some(b"h2") {
-            h2::relay(client, upstream, call).await;
-        } else {
-            h1::relay(client, upstream, call).await;
+        call.not_handshaken(&failed);
+        if upstream.is_kept {
+            // Nothing was said on it.
+            call.keep(upstream.spoken, None);
+        }
+    }
+
+    /// The connection upstream that there is already, or one for this route.
+    async fn supplied(&mut self, route: &Route) -> Result<Supplied, SupplyError> {
+        match self.upstream.take() {
+            Some(tcp) => self.proxy.prepare(tcp, route).await.map(Supplied::new),
+            None => self.proxy.supply(route).await,
+        }
+    }
+
+    fn route(&self, host: Arc<str>, offered: Option<Vec<Vec<u8>>>) -> Route {
+        Route {
+            origin: self.origin,
+            host,
+            offered,
         }
     }
 
@@ -431,19 +435,31 @@ impl Accepted {
 
     fn intercepted(
         self,
-        host: Arc<str>,
+        route: Route,
         provider: Provider,
         client: Option<Client>,
     ) -> (Intercepted, Prefixed) {
         let call = Intercepted {
             proxy: self.proxy,
-            host,
+            route,
             provider,
-            origin: self.origin,
             process: self.process,
             client,
         };
         (call, Prefixed::new(self.first, self.tcp))
+    }
+}
+
+/// As what upstream speaks.
+async fn relay<C: Connection>(client: C, upstream: Supplied, call: Intercepted) {
+    let is_kept = upstream.is_kept;
+    match upstream.spoken {
+        Spoken::Http2(session) => h2::relay(client, session, call).await,
+        Spoken::Http1(leg) if leg.alpn() == Some(b"h2") => match Session::begin(leg).await {
+            Ok(session) => h2::relay(client, session, call).await,
+            Err(error) => tracing::debug!(%error, "HTTP/2 handshake with upstream failed"),
+        },
+        Spoken::Http1(leg) => h1::relay(client, leg, is_kept, call).await,
     }
 }
 

@@ -1,4 +1,5 @@
-//! HTTP/1 on both legs: one connection upstream for each of the application's.
+//! HTTP/1 on both legs: one connection upstream for each of the application's, at
+//! any time.
 //!
 //! Messages are forwarded as the bytes they are: field names keep their case
 //! and order, chunks their sizes, trailers and interim responses their place.
@@ -9,12 +10,14 @@
 //! Reading and writing of both directions go on at the same time, so that a
 //! response that begins before the request has ended passes too. The end of one
 //! leg becomes the end of the other, in kind: a half-close stays a half-close, a
-//! reset becomes a reset.
+//! reset becomes a reset. But where the application ends an idle connection in
+//! order, its leg upstream is kept for the next one (`pool`).
 
 mod body;
 mod chunked;
 mod head;
 pub(super) mod invariant;
+mod outgoing;
 #[cfg(test)]
 mod tests;
 
@@ -22,27 +25,28 @@ use std::{
     io,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 pub(super) use self::head::{HEAD_LEN_MAX, RequestHead, request as read_request_head};
 use self::{
     body::Body,
     chunked::ChunkError,
-    head::{Edit, Framing},
+    head::Framing,
+    outgoing::{Outgoing, send_request},
 };
 use super::{
     Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::{Connection, Reader},
+    leg::{Leg, Mark},
     refusal::Refusal,
     splice::{Passed, tunnel},
+    supply::Spoken,
 };
 use crate::{
-    bounds::Bound,
-    config::Propagate,
     llm::{
         classify::{Api, classify},
         headers::Headers,
@@ -63,9 +67,16 @@ const PIPELINED_MAX: usize = 64 * 1024;
 /// one TLS record and one packet.
 const JOINED_BODY_MAX: usize = 8 * 1024;
 
-/// Relays until either leg ends.
-pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, call: Intercepted) {
+/// Relays until either leg ends. `is_kept`: upstream has served a connection
+/// before this one.
+pub(super) async fn relay<C: Connection>(
+    client: C,
+    upstream: Leg,
+    is_kept: bool,
+    call: Intercepted,
+) {
     let (client_read, client_write) = split(client);
+    let mark = upstream.mark().filter(|_| is_kept);
     let (upstream_read, upstream_write) = split(upstream);
     let mut legs = Legs {
         client: Reader::new(client_read),
@@ -73,14 +84,20 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
         upstream: Reader::new(upstream_read),
         upstream_write,
         requests: 0,
+        mark,
+        keep_alive: None,
     };
     let ending = loop {
         match legs.exchange(&call).await {
-            Next::Request => legs.requests = legs.requests.saturating_add(1),
+            Next::Request => {
+                legs.requests = legs.requests.saturating_add(1);
+                // What fails from now on would have failed without weir, too.
+                legs.mark = None;
+            }
             Next::End(ending) => break ending,
         }
     };
-    legs.end(ending).await;
+    legs.end(ending, &call).await;
 }
 
 /// How the connection goes on after an exchange.
@@ -94,6 +111,8 @@ enum Next {
 enum Ending {
     /// Orderly: close_notify and FIN.
     Close,
+    /// The application's orderly, and upstream's not at all.
+    Keep,
     /// Orderly, after listening to a client that is still sending.
     Linger,
     /// Without close_notify, as the other end did.
@@ -117,6 +136,8 @@ struct Shared {
     request_done: bool,
     /// The client sends nothing any more.
     client_ended: bool,
+    /// Upstream has begun to answer, if only with an interim response.
+    heard: bool,
     /// The response has begun to leave for the client.
     answering: bool,
     /// The request was changed by the rule, so the response has to be.
@@ -129,12 +150,17 @@ fn lock(shared: &Sharing) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Legs<C, U> {
+struct Legs<C> {
     client: Reader<ReadHalf<C>>,
     client_write: WriteHalf<C>,
-    upstream: Reader<ReadHalf<U>>,
-    upstream_write: WriteHalf<U>,
+    upstream: Reader<ReadHalf<Leg>>,
+    upstream_write: WriteHalf<Leg>,
     requests: u64,
+    /// Where upstream was before the first request, while that may be sent again:
+    /// the leg was kept from an earlier call.
+    mark: Option<Mark>,
+    /// How long upstream says that it waits for the next request.
+    keep_alive: Option<Duration>,
 }
 
 /// A finished response.
@@ -142,12 +168,13 @@ enum Answered {
     Whole {
         reusable: bool,
         clean: bool,
+        keep_alive: Option<Duration>,
     },
     /// With these headers.
     Upgraded(Headers),
 }
 
-impl<C: Connection, U: Connection> Legs<C, U> {
+impl<C: Connection> Legs<C> {
     /// One request and its response.
     async fn exchange(&mut self, call: &Intercepted) -> Next {
         let head = match self.next_head(call).await {
@@ -167,10 +194,24 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             exchange,
             request_done: false,
             client_ended: false,
+            heard: false,
             answering: false,
             rule: false,
         });
-        let result = self.run(&head, api, call, &shared, received).await;
+        let mut outgoing = Outgoing::new(&head, api, received, self.mark.is_some());
+        let result = loop {
+            match self.run(&mut outgoing, call, &shared).await {
+                Err(Gone::Upstream(error))
+                    if is_end(&error) && self.is_untouched(&outgoing, &shared) =>
+                {
+                    let Some(upstream) = call.another(&error).await else {
+                        break Err(Gone::Upstream(error));
+                    };
+                    self.replace_upstream(upstream);
+                }
+                result => break result,
+            }
+        };
         let Shared {
             exchange,
             request_done,
@@ -179,8 +220,13 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             ..
         } = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(Answered::Whole { reusable, clean }) => {
+            Ok(Answered::Whole {
+                reusable,
+                clean,
+                keep_alive,
+            }) => {
                 exchange.finish(Outcome::Complete);
+                self.keep_alive = keep_alive;
                 match (request_done, reusable && !head.close, clean) {
                     (true, true, _) => Next::Request,
                     (true, false, true) => Next::End(Ending::Close),
@@ -251,7 +297,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                         if self.requests == 0 && idle {
                             call.closed_by_client();
                         }
-                        return Err(Ending::Close);
+                        return Err(if idle { Ending::Keep } else { Ending::Close });
                     }
                     Ok(_) if self.requests == 0 && idle => call.accepted_by_client(),
                     Ok(_) => {}
@@ -282,14 +328,31 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         }
     }
 
+    /// Whether a request that failed on a kept connection has had no effect: of
+    /// what was sent, nothing has reached the peer.
+    fn is_untouched(&self, outgoing: &Outgoing<'_>, shared: &Sharing) -> bool {
+        let Some(mark) = self.mark.as_ref().filter(|_| outgoing.can_begin_again()) else {
+            return false;
+        };
+        let shared = lock(shared);
+        let is_unheard = !shared.heard && self.upstream.buffer.is_empty();
+        is_unheard && !shared.client_ended && mark.is_unmoved()
+    }
+
+    fn replace_upstream(&mut self, upstream: Leg) {
+        let (read, write) = split(upstream);
+        self.upstream = Reader::new(read);
+        self.upstream_write = write;
+        // Once is enough: this one is new.
+        self.mark = None;
+    }
+
     /// Both directions of an exchange, at once.
     async fn run(
         &mut self,
-        head: &RequestHead,
-        api: Api,
+        outgoing: &mut Outgoing<'_>,
         call: &Intercepted,
         shared: &Sharing,
-        received: Instant,
     ) -> Result<Answered, Gone> {
         let Self {
             client,
@@ -298,10 +361,9 @@ impl<C: Connection, U: Connection> Legs<C, U> {
             upstream_write,
             ..
         } = self;
+        let method = outgoing.method();
         let mut request = pin!(async {
-            let sent =
-                send_request(client, upstream_write, head, api, call, shared, received).await;
-            match sent {
+            match send_request(client, upstream_write, outgoing, call, shared).await {
                 Err(gone) => gone,
                 Ok(()) => {
                     lock(shared).request_done = true;
@@ -309,12 +371,7 @@ impl<C: Connection, U: Connection> Legs<C, U> {
                 }
             }
         });
-        let mut response = pin!(receive_response(
-            upstream,
-            client_write,
-            &head.method,
-            shared
-        ));
+        let mut response = pin!(receive_response(upstream, client_write, method, shared));
         let mut sending = true;
         loop {
             tokio::select! {
@@ -376,10 +433,16 @@ impl<C: Connection, U: Connection> Legs<C, U> {
         }
     }
 
-    async fn end(mut self, ending: Ending) {
+    async fn end(mut self, ending: Ending, call: &Intercepted) {
         match ending {
             Ending::Drop => {}
             Ending::Close => self.shut_down().await,
+            Ending::Keep => {
+                let upstream = self.upstream.into_half().unsplit(self.upstream_write);
+                call.keep(Spoken::Http1(upstream), self.keep_alive);
+                // The application may not wait for it.
+                let _ = self.client_write.shutdown().await;
+            }
             Ending::Linger => {
                 // Errors here mean that the client has left.
                 let _ = self.client_write.shutdown().await;
@@ -406,6 +469,12 @@ impl<C: Connection, U: Connection> Legs<C, U> {
     }
 }
 
+/// Whether it is the end of the connection, and not that of a wait.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
 /// Why a request is not forwarded, if it is not.
 fn objection(head: &RequestHead, call: &Intercepted) -> Option<Refusal> {
     if head.method == "CONNECT" {
@@ -415,147 +484,14 @@ fn objection(head: &RequestHead, call: &Intercepted) -> Option<Refusal> {
     }
     let absolute = authority::of_absolute_form(&head.target);
     for asked in [head.host.as_deref(), absolute].into_iter().flatten() {
-        if !authority::names(asked, &call.host, call.origin.port()) {
-            return Some(Refusal::misdirected(asked, &call.host));
+        if !authority::names(asked, &call.route.host, call.route.origin.port()) {
+            return Some(Refusal::misdirected(asked, &call.route.host));
         }
     }
     if head.host.is_none() && absolute.is_none() {
-        return Some(Refusal::misdirected("", &call.host));
+        return Some(Refusal::misdirected("", &call.route.host));
     }
     None
-}
-
-async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
-    client: &mut Reader<C>,
-    upstream: &mut U,
-    head: &RequestHead,
-    api: Api,
-    call: &Intercepted,
-    shared: &Sharing,
-    received: Instant,
-) -> Result<(), Gone> {
-    let mut wire_head = client.buffer.split_to(head.len).freeze();
-    if head.upgrades_to_h2c {
-        let tokens = ["upgrade", "http2-settings"];
-        wire_head = head::edited(
-            &wire_head,
-            &[
-                Edit::Remove("upgrade"),
-                Edit::Remove("http2-settings"),
-                Edit::RemoveTokens("connection", &tokens),
-            ],
-        )
-        .into();
-    }
-    if call.proxy.propagate == Propagate::On {
-        let signatures = tap::SIGNATURES
-            .iter()
-            .flat_map(|it| head::values(&wire_head, it));
-        let signatures = signatures.chain([head.target.as_bytes()]);
-        let context = tap::trace_context(&mut lock(shared).exchange, signatures);
-        if let Some(context) = context {
-            wire_head = head::edited(&wire_head, &[Edit::Set(tap::TRACEPARENT, &context)]).into();
-        }
-    }
-    let mut body = Body::new(head.framing);
-    let hold = head.framing != Framing::Length(0)
-        && tap::holds_request(
-            call.asks_usage(),
-            api,
-            head.headers.get("content-encoding").is_some(),
-            head.expects_continue,
-        );
-    if hold {
-        return send_held(client, upstream, wire_head, body, api, shared).await;
-    }
-    let mut front = Some(wire_head);
-    loop {
-        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
-        if let Some(head) = front.take() {
-            send_joined(upstream, &head, &wire)
-                .await
-                .map_err(Gone::Upstream)?;
-            let mut shared = lock(shared);
-            shared.exchange.overhead(received.elapsed());
-            shared.exchange.request_head_forwarded();
-        } else if !wire.is_empty() {
-            send(upstream, &wire).await.map_err(Gone::Upstream)?;
-        }
-        observe_request(shared, &body, &wire);
-        if body.is_done() {
-            lock(shared).exchange.request_end();
-            return Ok(());
-        }
-        read_more(client).await?;
-    }
-}
-
-/// A request that a rule needs whole.
-async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
-    client: &mut Reader<C>,
-    upstream: &mut U,
-    wire_head: Bytes,
-    mut body: Body,
-    api: Api,
-    shared: &Sharing,
-) -> Result<(), Gone> {
-    let mut wire_body = BytesMut::new();
-    let mut payload = BytesMut::new();
-    loop {
-        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
-        observe_request(shared, &body, &wire);
-        for part in body.payload(&wire) {
-            payload.extend_from_slice(part);
-        }
-        wire_body.extend_from_slice(&wire);
-        if body.is_done() || payload.len() > tap::HELD_BODY_MAX {
-            break;
-        }
-        read_more(client).await?;
-    }
-    if !body.is_done() {
-        Bound::HeldRequest.hit();
-    }
-    let whole = Instant::now();
-    let rewritten = body
-        .is_done()
-        .then(|| tap::rewritten_request(api, &payload))
-        .flatten();
-    let (wire_head, wire_body) = match rewritten {
-        None => (wire_head, wire_body.freeze()),
-        Some(payload) => {
-            let mut shared = lock(shared);
-            shared.rule = true;
-            tap::note_rule(&mut shared.exchange);
-            let length = payload.len().to_string();
-            // An encoded stream could not be filtered without encoding it anew.
-            let edits = [
-                Edit::Replace("content-length", &length),
-                Edit::Replace("accept-encoding", "identity"),
-            ];
-            let head = head::edited(&wire_head, &edits);
-            let mut coded = body.encode(payload);
-            coded.extend_from_slice(&body.replaced_end());
-            (head.into(), coded.into())
-        }
-    };
-    send_joined(upstream, &wire_head, &wire_body)
-        .await
-        .map_err(Gone::Upstream)?;
-    {
-        let mut shared = lock(shared);
-        shared.exchange.overhead(whole.elapsed());
-        shared.exchange.request_head_forwarded();
-    }
-    // Only a body over the bound has a rest.
-    while !body.is_done() {
-        read_more(client).await?;
-        let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
-        send(upstream, &wire).await.map_err(Gone::Upstream)?;
-        observe_request(shared, &body, &wire);
-    }
-    lock(shared).exchange.request_end();
-    Ok(())
 }
 
 /// After the request: keeps an eye on the client until the response has ended.
@@ -582,8 +518,8 @@ async fn watch_client<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     std::future::pending().await
 }
 
-async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
-    upstream: &mut Reader<U>,
+async fn receive_response<C: AsyncWrite + Unpin>(
+    upstream: &mut Reader<ReadHalf<Leg>>,
     client: &mut C,
     method: &str,
     shared: &Sharing,
@@ -604,6 +540,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
         if head.status == 101 || head.status >= 200 {
             break (head, wire_head, received);
         }
+        lock(shared).heard = true;
         send(client, &wire_head).await.map_err(Gone::Client)?;
     };
     let mut filter = {
@@ -615,6 +552,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
                 head.headers.get("content-type"),
                 head.headers.get("content-encoding"),
             );
+        shared.heard = true;
         shared.answering = true;
         filters.then(Filtered::begin)
     };
@@ -650,6 +588,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
             return Ok(Answered::Whole {
                 reusable: !head.close,
                 clean: true,
+                keep_alive: head.keep_alive,
             });
         }
         let ended = match upstream.fill().await {
@@ -671,6 +610,7 @@ async fn receive_response<C: AsyncWrite + Unpin, U: AsyncRead + Unpin>(
         return Ok(Answered::Whole {
             reusable: false,
             clean: ended,
+            keep_alive: None,
         });
     }
 }
@@ -688,21 +628,6 @@ fn filtered(filter: &mut Filtered, body: &Body, wire: &Bytes) -> Bytes {
     let mut out = body.encode(payload);
     out.extend_from_slice(&body.replaced_end());
     out.into()
-}
-
-fn observe_request(shared: &Sharing, body: &Body, wire: &Bytes) {
-    let mut shared = lock(shared);
-    for part in body.payload(wire) {
-        shared.exchange.request_body(part);
-    }
-}
-
-async fn read_more<C: AsyncRead + Unpin>(client: &mut Reader<C>) -> Result<(), Gone> {
-    match client.fill().await {
-        Ok(0) => Err(Gone::Client(io::ErrorKind::UnexpectedEof.into())),
-        Ok(_) => Ok(()),
-        Err(error) => Err(Gone::Client(error)),
-    }
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! HTTP/2 on both legs: one connection upstream for each of the application's,
-//! stream by stream.
+//! HTTP/2 on both legs: one connection upstream for each of the application's, at
+//! any time, stream by stream.
 //!
 //! Built on the `h2` crate rather than on an HTTP server and client above it:
 //! they hide interim responses and reset codes, and both have to pass. Windows
@@ -32,7 +32,9 @@ use tokio::task::JoinSet;
 use super::{
     Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::Connection,
+    leg::Leg,
     refusal::{REASON_HEADER, Refusal},
+    supply::Spoken,
 };
 use crate::{
     bounds::Bound,
@@ -61,24 +63,50 @@ const HEADERS_LEN_MAX: u32 = 128 * 1024;
 /// How long streams get to note their end after the connection's.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
+/// A leg upstream that speaks HTTP/2.
+#[derive(Debug)]
+pub(crate) struct Session {
+    send_request: SendRequest<Bytes>,
+    /// The one task that moves its frames; ends with the leg.
+    connection: JoinSet<Result<(), h2::Error>>,
+}
+
+impl Session {
+    /// Sends the preface and settings.
+    pub(super) async fn begin(leg: Leg) -> Result<Self, h2::Error> {
+        let (send_request, moving) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADERS_LEN_MAX)
+            .enable_push(false)
+            .handshake::<_, Bytes>(leg)
+            .await?;
+        let mut connection = JoinSet::new();
+        connection.spawn(moving);
+        Ok(Self {
+            send_request,
+            connection,
+        })
+    }
+
+    /// Whether upstream has neither gone nor said that it will.
+    pub(super) fn is_alive(&mut self) -> bool {
+        // With no stream left, a GOAWAY ends the task, too.
+        self.connection.try_join_next().is_none() && !self.connection.is_empty()
+    }
+
+    /// Says GOAWAY and closes, without being waited for.
+    pub(super) fn close(mut self) {
+        self.connection.detach_all();
+    }
+}
+
 /// Relays until either leg ends.
-pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, call: Intercepted) {
-    let handshake = h2::client::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADERS_LEN_MAX)
-        .enable_push(false)
-        .handshake::<_, Bytes>(upstream)
-        .await;
-    let (send_request, connection) = match handshake {
-        Ok(pair) => pair,
-        Err(error) => {
-            tracing::debug!(%error, "HTTP/2 handshake with upstream failed");
-            return;
-        }
-    };
-    let mut upstream = JoinSet::new();
-    upstream.spawn(connection);
+pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Intercepted) {
+    let Session {
+        send_request,
+        connection: mut upstream,
+    } = upstream;
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -97,6 +125,7 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
     call.accepted_by_client();
     let call = Arc::new(call);
     let mut streams = JoinSet::new();
+    let mut is_open = true;
     loop {
         tokio::select! {
             accepted = client.accept() => match accepted {
@@ -113,21 +142,33 @@ pub(super) async fn relay<C: Connection, U: Connection>(client: C, upstream: U, 
             Some(ended) = upstream.join_next() => {
                 tracing::debug!(?ended, "upstream ended an HTTP/2 connection");
                 // Streams in flight get their own errors; new ones go elsewhere.
+                is_open = false;
                 client.graceful_shutdown();
             }
             Some(ended) = streams.join_next() => {
-                if matches!(ended, Ok(Leg::Closing)) {
+                if matches!(ended, Ok(Takes::NoMore)) {
+                    is_open = false;
                     client.graceful_shutdown();
                 }
             }
         }
     }
     drop(client);
-    drop(send_request);
     let drain = async {
-        while streams.join_next().await.is_some() {}
-        // Resets of the streams above are still to be written.
-        while upstream.join_next().await.is_some() {}
+        while let Some(ended) = streams.join_next().await {
+            is_open &= matches!(ended, Ok(Takes::More));
+        }
+        let mut session = Session {
+            send_request,
+            connection: upstream,
+        };
+        if is_open && session.is_alive() {
+            call.keep(Spoken::Http2(session), None);
+        } else {
+            drop(session.send_request);
+            // Resets of the streams above are still to be written.
+            while session.connection.join_next().await.is_some() {}
+        }
     };
     // What is left after the wait is dropped, and says so in its record.
     let _ = tokio::time::timeout(DRAIN_WAIT, drain).await;
@@ -151,9 +192,9 @@ enum Gone {
 }
 
 /// Whether upstream takes further requests on this connection.
-enum Leg {
-    Open,
-    Closing,
+enum Takes {
+    More,
+    NoMore,
 }
 
 type Sharing = Mutex<Exchange>;
@@ -167,7 +208,7 @@ async fn exchange(
     mut respond: SendResponse<Bytes>,
     send_request: SendRequest<Bytes>,
     call: Arc<Intercepted>,
-) -> Leg {
+) -> Takes {
     let received = Instant::now();
     let path = request
         .uri()
@@ -190,7 +231,7 @@ async fn exchange(
             reason: refusal.reason,
             error: refusal.message,
         });
-        return Leg::Open;
+        return Takes::More;
     }
     let shared = Mutex::new(exchange);
     let result = run(
@@ -220,10 +261,10 @@ async fn exchange(
             // RFC 9113 §8.7: tells the client that it may try again elsewhere.
             respond.send_reset(Code::REFUSED_STREAM);
             exchange.finish(Outcome::UpstreamGone(format!("upstream: {error}")));
-            return Leg::Closing;
+            return Takes::NoMore;
         }
     }
-    Leg::Open
+    Takes::More
 }
 
 fn objection(request: &Request<RecvStream>, call: &Intercepted) -> Option<Refusal> {
@@ -240,12 +281,12 @@ fn objection(request: &Request<RecvStream>, call: &Intercepted) -> Option<Refusa
         .map(|host| host.to_str().ok());
     let mut asked = authority.map(Some).into_iter().chain(host).peekable();
     if asked.peek().is_none() {
-        return Some(Refusal::misdirected("", &call.host));
+        return Some(Refusal::misdirected("", &call.route.host));
     }
     for asked in asked {
         let asked = asked.unwrap_or_default();
-        if !authority::names(asked, &call.host, call.origin.port()) {
-            return Some(Refusal::misdirected(asked, &call.host));
+        if !authority::names(asked, &call.route.host, call.route.origin.port()) {
+            return Some(Refusal::misdirected(asked, &call.route.host));
         }
     }
     None

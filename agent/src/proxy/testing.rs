@@ -12,7 +12,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2};
+use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2, leg::Leg, pool::Route};
 use crate::{
     config::{Bodies, Propagate},
     export::prometheus::Metrics,
@@ -69,9 +69,12 @@ impl Relayed {
         change(&mut proxy);
         let call = Intercepted {
             proxy: Arc::new(proxy),
-            host: HOST.into(),
+            route: Route {
+                origin: SocketAddr::from(([203, 0, 113, 7], 443)),
+                host: HOST.into(),
+                offered: None,
+            },
             provider: Provider::OpenAi,
-            origin: SocketAddr::from(([203, 0, 113, 7], 443)),
             process: Process {
                 pid: Some(1),
                 exe: None,
@@ -79,8 +82,11 @@ impl Relayed {
             client: None,
         };
         let relay = match version {
-            Version::Http1 => tokio::spawn(h1::relay(near, far, call)),
-            Version::Http2 => tokio::spawn(h2::relay(near, far, call)),
+            Version::Http1 => tokio::spawn(h1::relay(near, Leg::Cleartext(far), false, call)),
+            Version::Http2 => tokio::spawn(async {
+                let session = h2::Session::begin(Leg::Cleartext(far)).await.unwrap();
+                h2::relay(near, session, call).await;
+            }),
         };
         Self {
             client,
@@ -152,6 +158,7 @@ fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
         stream_usage: true,
         bodies: Bodies::Read,
         propagate: Propagate::Off,
+        pool: None,
         connections: Arc::default(),
     }
 }

@@ -7,6 +7,7 @@
 mod addresses;
 mod certificates;
 mod endings;
+mod kept;
 mod many;
 mod metering;
 mod misdirected;

@@ -11,6 +11,8 @@
     clippy::panic
 )]
 
+use std::time::Duration;
+
 use memchr::memmem;
 
 use crate::llm::headers::Headers;
@@ -79,6 +81,8 @@ pub(in crate::proxy) struct ResponseHead {
     pub framing: Framing,
     /// Upstream will close the connection.
     pub close: bool,
+    /// How long upstream says that it keeps an idle connection.
+    pub keep_alive: Option<Duration>,
     /// Those that metering reads.
     pub headers: Headers,
 }
@@ -173,6 +177,7 @@ pub(in crate::proxy) fn response(
         status,
         framing,
         close: fields.closes(old) || framing == Framing::Close,
+        keep_alive: fields.keep_alive(),
         headers: Headers::of_response(|name| fields.one(name)),
     }))
 }
@@ -357,6 +362,17 @@ impl Fields<'_> {
         self.names("connection", "close") || (old && !self.names("connection", "keep-alive"))
     }
 
+    /// `timeout` of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1).
+    fn keep_alive(&self) -> Option<Duration> {
+        let parameters = self.one("keep-alive")?;
+        let timeout = parameters.split(',').find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+            is_timeout.then(|| value.trim().parse().ok())?
+        });
+        timeout.map(Duration::from_secs)
+    }
+
     fn transfer_encoding(&self) -> Result<Option<Transfer>, HeadError> {
         let values = self.all("transfer-encoding");
         match values.as_slice() {
@@ -413,6 +429,21 @@ mod tests {
         assert_eq!(&REQUEST[whole.len..], b"abc");
         for split in 0..whole.len {
             assert_eq!(request(&REQUEST[..split]), Ok(None), "split {split}");
+        }
+    }
+
+    #[test]
+    fn a_server_says_how_long_it_waits() {
+        for (field, seconds) in [
+            ("Keep-Alive: timeout=5", Some(5)),
+            ("keep-alive: max=100, Timeout = 75", Some(75)),
+            ("Keep-Alive: timeout=soon", None),
+            ("Keep-Alive: 5", None),
+            ("Server: x", None),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\n{field}\r\nContent-Length: 0\r\n\r\n");
+            let head = response(head.as_bytes(), "POST").unwrap().unwrap();
+            assert_eq!(head.keep_alive.map(|it| it.as_secs()), seconds, "{field}");
         }
     }
 

@@ -1,0 +1,299 @@
+//! Connections to providers serve one call after another, though the application
+//! makes one of its own for each.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
+use weir::meter::reason::{Decision, Reason};
+use weir::meter::record::OutcomeKind;
+use weir_tests::calls::{Call, Mode, Surface};
+use weir_tests::curl::{Http, Transfer};
+use weir_tests::metrics::Metrics;
+use weir_tests::output::eventually;
+use weir_tests::run::{Ended, Running};
+use weir_tests::server::Server;
+use weir_tests::world::{APPLICATION, World, provider4};
+
+/// Calls as often as it is told to, each time with a process of its own.
+const CALLER: &str = r#"while read -r number; do "$@"; echo "call $number: $?"; done"#;
+
+/// An application that connects for every call.
+struct Caller<'world> {
+    world: &'world World,
+    running: Running,
+    calls: usize,
+}
+
+impl<'world> Caller<'world> {
+    fn start(world: &'world World, yaml: &str, transfer: &Transfer) -> Result<Self> {
+        let mut words: Vec<String> = ["sh", "-c", CALLER, "-"].map(str::to_owned).into();
+        words.extend(transfer.words());
+        Ok(Self {
+            world,
+            running: world.weir().configured(yaml).start(&words)?,
+            calls: 0,
+        })
+    }
+
+    /// Calls, and says how curl ended.
+    fn call(&mut self) -> Result<i32> {
+        self.calls += 1;
+        let input = self.running.input.as_mut().context("the input is open")?;
+        writeln!(input, "{}", self.calls)?;
+        let mark = format!("call {}: ", self.calls);
+        loop {
+            let line = self.running.stdout.line()?;
+            if let Some((_, status)) = line.split_once(&mark) {
+                return Ok(status.trim().parse()?);
+            }
+        }
+    }
+
+    fn metrics(&self) -> Result<Metrics> {
+        Metrics::of(self.world)
+    }
+
+    /// Waits until so many connections are kept.
+    fn wait_for_kept(&self, count: u32) -> Result<()> {
+        eventually(&format!("{count} connections are kept"), || {
+            let kept = self
+                .metrics()
+                .ok()
+                .and_then(|it| it.value("weir_upstream_connections_kept", &[]));
+            kept == Some(f64::from(count))
+        })
+    }
+
+    /// Connections that were made, and that were used again.
+    fn connections(&self) -> Result<(f64, f64)> {
+        let metrics = self.metrics()?;
+        let of = |source| metrics.sum("weir_upstream_connections_total", &[("source", source)]);
+        Ok((of("new"), of("kept")))
+    }
+
+    fn finish(self) -> Result<Ended> {
+        self.running.finish()
+    }
+}
+
+#[test]
+fn calls_that_connect_each_time_share_a_connection_upstream() -> Result<()> {
+    for http in Http::ALL {
+        for mode in Mode::ALL {
+            shared(http, mode).with_context(|| format!("{http:?} {mode:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn shared(http: Http, mode: Mode) -> Result<()> {
+    let world = World::new()?;
+    let call = Call::new(Surface::Chat, mode, http, "shared").asking_for_usage();
+    let mut caller = Caller::start(&world, "", &call.transfer())?;
+    for _ in 0..4 {
+        ensure!(caller.call()? == 0, "a call failed");
+        caller.wait_for_kept(1)?;
+    }
+    let connections = caller.connections()?;
+    ensure!(
+        connections == (1.0, 3.0),
+        "made and used again: {connections:?}"
+    );
+    let ended = caller.finish()?.succeeded()?;
+    ended.all_are(4, Decision::Intercept, Reason::CatalogueHost)?;
+    let told = world.emulator.wait_ledger(|told| told.len() == 4)?;
+    for (record, told) in ended.records().iter().zip(&told) {
+        ensure!(record.outcome == OutcomeKind::Complete, "{record:?}");
+        ensure!(
+            record.output_tokens == Some(told.output_tokens.into()),
+            "{record:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_connection_ends_with_the_applications_if_so_configured() -> Result<()> {
+    let world = World::new()?;
+    for (http, yaml) in [
+        (Http::H1, "upstream: {reuse: off}"),
+        (Http::H2, "upstream: {reuse: off}"),
+    ] {
+        let call = Call::new(Surface::Chat, Mode::Plain, http, "apart");
+        let mut caller = Caller::start(&world, yaml, &call.transfer())?;
+        for _ in 0..2 {
+            ensure!(caller.call()? == 0, "a call failed");
+        }
+        let connections = caller.connections()?;
+        ensure!(connections == (2.0, 0.0), "{http:?}: {connections:?}");
+        caller.finish()?.succeeded()?;
+    }
+    Ok(())
+}
+
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// What a server of these tests does with a request that is not the first of its
+/// connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Answers,
+    /// Reads it, and ends the connection.
+    Leaves,
+}
+
+/// A server without TLS, whose connections a test can end.
+struct Host {
+    server: Server,
+    /// Ends the oldest connection with a reset.
+    end: Sender<()>,
+    /// Requests that were read.
+    read: Arc<AtomicUsize>,
+}
+
+impl Host {
+    fn start(world: &World, then: Then) -> Result<Self> {
+        let (end, ends) = channel();
+        let ends = Arc::new(Mutex::new(ends));
+        let read = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&read);
+        let server = Server::start(
+            &world.provider,
+            SocketAddr::new(provider4(2), 80),
+            move |stream| serve(stream, then, &ends, &count),
+        )?;
+        Ok(Self { server, end, read })
+    }
+
+    fn read(&self) -> usize {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    then: Then,
+    ends: &Mutex<Receiver<()>>,
+    count: &AtomicUsize,
+) -> std::io::Result<()> {
+    // Only one connection waits for it at a time: the test goes step by step.
+    stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut requests = 0;
+    let mut request = String::new();
+    loop {
+        match reader.read_line(&mut request) {
+            Ok(0) => return Ok(()),
+            Ok(_) if request.ends_with("\r\n\r\n") => {}
+            Ok(_) => continue,
+            Err(_nothing_yet) => {
+                let is_to_end = || ends.lock().is_ok_and(|ends| ends.try_recv().is_ok());
+                if request.is_empty() && is_to_end() {
+                    let linger = nix::libc::linger {
+                        l_onoff: 1,
+                        l_linger: 0,
+                    };
+                    setsockopt(&stream, sockopt::Linger, &linger)?;
+                    return Ok(());
+                }
+                continue;
+            }
+        }
+        request.clear();
+        requests += 1;
+        count.fetch_add(1, Ordering::Relaxed);
+        if requests > 1 && then == Then::Leaves {
+            return Ok(());
+        }
+        (&stream).write_all(RESPONSE)?;
+    }
+}
+
+/// To that server, without TLS.
+fn transfer() -> Transfer {
+    Transfer::at("http://api.openai.com/v1/models", provider4(2), Http::H1)
+}
+
+#[test]
+fn a_call_on_a_connection_that_the_server_has_ended_meanwhile_is_sent_again() -> Result<()> {
+    let world = World::new()?;
+    let host = Host::start(&world, Then::Answers)?;
+    let mut caller = Caller::start(&world, "", &transfer())?;
+    ensure!(caller.call()? == 0, "the first call failed");
+    caller.wait_for_kept(1)?;
+    // The end of the connection does not get through, so nobody knows of it.
+    let route = format!("blackhole {APPLICATION}/32");
+    world.provider.ip(&format!("route add {route}\n"))?;
+    host.end.send(())?;
+    eventually("the server has ended the connection", || is_gone(&world))?;
+    world.provider.ip(&format!("route del {route}\n"))?;
+    ensure!(caller.call()? == 0, "the second call failed");
+    let connections = caller.connections()?;
+    ensure!(connections == (2.0, 1.0), "{connections:?}");
+    let ended = caller.finish()?.succeeded()?;
+    ensure!(ended.records().len() == 2, "{:?}", ended.records());
+    for record in ended.records() {
+        ensure!(record.outcome == OutcomeKind::Complete, "{record:?}");
+    }
+    ensure!((host.server.accepted(), host.read()) == (2, 2));
+    Ok(())
+}
+
+/// Whether the provider's namespace has no established connection at port 80.
+fn is_gone(world: &World) -> bool {
+    let table = world
+        .provider
+        .inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp"));
+    let Ok(Ok(table)) = table else { return false };
+    // local_address, rem_address, st: columns 1 to 3.
+    !table.lines().skip(1).any(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        let local = columns.next().unwrap_or_default();
+        let state = columns.nth(1).unwrap_or_default();
+        local.ends_with(":0050") && state == "01"
+    })
+}
+
+#[test]
+fn a_call_that_the_server_has_read_is_never_sent_again() -> Result<()> {
+    let world = World::new()?;
+    let host = Host::start(&world, Then::Leaves)?;
+    let mut caller = Caller::start(&world, "", &transfer())?;
+    ensure!(caller.call()? == 0, "the first call failed");
+    caller.wait_for_kept(1)?;
+    // 52: an empty reply, as it would be without weir.
+    ensure!(
+        caller.call()? == 52,
+        "the second call did not fail as direct"
+    );
+    let ended = caller.finish()?;
+    let [first, second] = ended.records() else {
+        anyhow::bail!("two records were expected: {:?}", ended.records());
+    };
+    ensure!(first.outcome == OutcomeKind::Complete, "{first:?}");
+    ensure!(second.outcome == OutcomeKind::UpstreamGone, "{second:?}");
+    ensure!((host.server.accepted(), host.read()) == (1, 2));
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_its_server_ends_is_not_used_again() -> Result<()> {
+    let world = World::new()?;
+    let host = Host::start(&world, Then::Answers)?;
+    let mut caller = Caller::start(&world, "", &transfer())?;
+    ensure!(caller.call()? == 0, "the first call failed");
+    caller.wait_for_kept(1)?;
+    host.end.send(())?;
+    caller.wait_for_kept(0)?;
+    ensure!(caller.call()? == 0, "the second call failed");
+    let connections = caller.connections()?;
+    ensure!(connections == (2.0, 0.0), "{connections:?}");
+    caller.finish()?.succeeded()?;
+    Ok(())
+}
