@@ -22,9 +22,10 @@
 //! - [`pod`] is `weir init` and `weir proxy` in a network namespace and cgroups of
 //!   their own, down to the kernel's programs and maps; what runs in it is the
 //!   program `weir-actor`.
-//! - [`output`] and [`processes`] are what all of them look at; [`spread`] is what
-//!   benchmarks make of their figures.
+//! - [`output`] and [`processes`] are what all of them look at; [`bench`] is what
+//!   benchmarks share, and [`spread`] what they make of their figures.
 
+pub mod bench;
 pub mod calls;
 pub mod clients;
 pub mod collector;

@@ -11,11 +11,11 @@ use weir_tests::namespace::Namespace;
 use weir_tests::pod::place::Container;
 use weir_tests::pod::{APPLICATION_USER, PROXY_USER, Pod, program};
 
-use crate::actor::Actor;
 use crate::figures::Figures;
 use crate::relay::PORT;
 use crate::turn::Turn;
 use crate::{APPLICATION, SERVER};
+use weir_tests::bench::actor::Actor;
 
 /// How the client's connections come to the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
 use crate::SERVER;
-use crate::actor::{cpu_ns, serve};
-use crate::figures::Delays;
+use weir_tests::bench::actor::{cpu_ns, serve};
+use weir_tests::bench::delays::Delays;
 
 /// What it is told.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -1,46 +1,12 @@
-//! What many figures come to: quantiles of delays, and ratios of turns.
+//! What the figures of many turns come to.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use weir_tests::spread::Spread;
 
 use crate::bed::Way;
 use crate::measure::Measure;
-
-/// Delays of one kind, in nanoseconds.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Delays(Vec<u64>);
-
-impl Delays {
-    pub(crate) fn push(&mut self, delay_ns: u64) {
-        self.0.push(delay_ns);
-    }
-
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
-    /// The smallest delay that this part of all, in hundredths, does not exceed,
-    /// in microseconds.
-    ///
-    /// # Errors
-    /// There are none.
-    pub(crate) fn quantile_us(&self, percent: usize) -> Result<f64> {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let rank = (sorted.len() * percent).div_ceil(100).max(1);
-        let delay = sorted.get(rank - 1).context("nothing was measured")?;
-        Ok(microseconds(*delay))
-    }
-}
-
-/// Nanoseconds as microseconds.
-pub(crate) fn microseconds(nanoseconds: u64) -> f64 {
-    std::time::Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6
-}
 
 /// What one turn measured.
 pub(crate) type Figures = BTreeMap<Measure, f64>;

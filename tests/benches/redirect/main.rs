@@ -22,7 +22,6 @@
 //!
 //! Prints figures and judges nothing: it fails only if it could not measure.
 
-mod actor;
 mod bed;
 mod client;
 mod figures;
@@ -36,13 +35,10 @@ mod turn;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
-use weir_tests::pod::program;
+use weir_tests::bench::machine;
 
 use crate::bed::{Bed, Way};
 use crate::figures::Rounds;
@@ -102,7 +98,7 @@ fn compare(json: Option<PathBuf>) -> Result<()> {
         beds.iter().any(|bed| bed.way().is_iptables()),
         "there is no iptables to compare with: install it"
     );
-    let before = load()?;
+    let before = machine::load()?;
     let processor = pin()?;
     let mut rounds = Rounds::default();
     for round in 0..WARM_UP + ROUNDS {
@@ -126,7 +122,7 @@ fn compare(json: Option<PathBuf>) -> Result<()> {
             }
         }
     }
-    println!("{}", machine(&beds, before, processor)?);
+    println!("{}", conditions(&beds, before, processor)?);
     println!();
     print!("{}", Table::new(&rounds)?);
     for bed in beds.iter().filter(|bed| bed.way() == Way::Weir) {
@@ -145,55 +141,22 @@ fn compare(json: Option<PathBuf>) -> Result<()> {
 /// On several, where the scheduler puts client, relay and server decides more
 /// than what they do: the same exchange takes half as long or twice.
 fn pin() -> Result<usize> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this)?;
     // The first serves more of the machine's interrupts than the last.
-    let processor = (0..CpuSet::count())
-        .rev()
-        .find(|number| allowed.is_set(*number).unwrap_or(false))
-        .context("no processor is allowed")?;
-    let mut one = CpuSet::new();
-    one.set(processor)?;
-    sched_setaffinity(this, &one)?;
+    let last = machine::processors()?.pop();
+    let processor = last.context("no processor is allowed")?;
+    machine::keep_to(&[processor])?;
     Ok(processor)
 }
 
 /// What figures depend on.
-fn machine(beds: &[Bed], load_before: f64, processor: usize) -> Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let cpu = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let build = if cfg!(debug_assertions) {
-        "debug build, whose figures mean little"
-    } else {
-        "release build"
-    };
-    let version = Command::new(program("weir")?).arg("--version").output()?;
-    let mut said = format!(
-        "{}, {build}; Linux {}; {} × {cpu}",
-        String::from_utf8(version.stdout)?.trim(),
-        kernel.trim(),
-        cpus.lines()
-            .filter(|it| it.starts_with("processor"))
-            .count(),
-    );
+fn conditions(beds: &[Bed], load_before: f64, processor: usize) -> Result<String> {
     let versions: Vec<&str> = beds.iter().filter_map(Bed::version).collect();
-    said.push_str(&format!(
-        "\n{}; IPv4\n\
+    Ok(format!(
+        "{}\n{}; IPv4\n\
          load average {load_before:.2} before and {:.2} after, this benchmark included\n\
          everything on processor {processor}; {ROUNDS} rounds after {WARM_UP} to warm up",
+        machine::describe()?,
         versions.join(", "),
-        load()?
-    ));
-    Ok(said)
-}
-
-/// The load average of the last minute.
-fn load() -> Result<f64> {
-    let text = fs::read_to_string("/proc/loadavg")?;
-    let first = text.split(' ').next().unwrap_or_default();
-    first.parse().context("/proc/loadavg is not as expected")
+        machine::load()?
+    ))
 }

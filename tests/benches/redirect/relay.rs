@@ -17,8 +17,8 @@ use weir::sys::claim::{Token, claim};
 use weir_tests::pod::CaptureState;
 
 use crate::SERVER;
-use crate::actor::{cpu_ns, serve};
 use crate::server::BACKLOG;
+use weir_tests::bench::actor::{cpu_ns, serve};
 
 /// The first port, as `weir init` has it by default.
 pub(crate) const PORT: u16 = 15001;

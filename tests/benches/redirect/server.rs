@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::SERVER;
-use crate::actor::{cpu_ns, serve};
+use weir_tests::bench::actor::{cpu_ns, serve};
 
 /// Connections that wait to be accepted.
 pub(crate) const BACKLOG: i32 = 4096;

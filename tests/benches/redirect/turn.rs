@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 
-use crate::actor::Actor;
 use crate::bed::Way;
 use crate::client::{Done, Task};
-use crate::figures::{Figures, microseconds};
+use crate::figures::Figures;
 use crate::measure::Measure;
 use crate::{relay, server};
+use weir_tests::bench::actor::Actor;
+use weir_tests::bench::clock::microseconds;
 
 /// Connections that are made before any counts.
 const UNCOUNTED: Task = Task::Connect { count: 200 };

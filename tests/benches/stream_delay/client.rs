@@ -8,17 +8,15 @@ use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::{Buf, Bytes, BytesMut};
-use nix::time::{ClockId, clock_gettime};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use weir_tests::bench::clock::{delay_ns, now_ns};
+use weir_tests::bench::tls::{self, Sessions};
 use weir_tests::calls::{Call, Mode, Surface};
 use weir_tests::curl::Http;
 use weir_tests::world::PROVIDER;
@@ -38,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let roots = Arc::new(roots()?);
+    let roots = tls::roots()?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let asked = |http: &Http, surface: &Surface| turn(*http, *surface) == line;
@@ -55,27 +53,19 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The roots that the environment names, as any program takes them.
-fn roots() -> Result<RootCertStore> {
-    let file = std::env::var("SSL_CERT_FILE").context("SSL_CERT_FILE is not set")?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&file)? {
-        roots.add(certificate?)?;
-    }
-    Ok(roots)
-}
-
 async fn measure(roots: &Arc<RootCertStore>, http: Http, surface: Surface) -> Result<Vec<u64>> {
+    let connector = tls::connector(roots, http, Sessions::Resumed);
+    let provider = SocketAddr::new(PROVIDER, 443);
     let mut streams = JoinSet::new();
     match http {
         Http::H1 => {
             for number in 0..STREAMS {
-                let connection = connect(roots, http, surface).await?;
+                let connection = tls::connect(&connector, provider, surface.host()).await?;
                 streams.spawn(over_http1(connection, surface, number));
             }
         }
         Http::H2 => {
-            let connection = connect(roots, http, surface).await?;
+            let connection = tls::connect(&connector, provider, surface.host()).await?;
             let (sender, connection) = h2::client::handshake(connection).await?;
             tokio::spawn(connection);
             for number in 0..STREAMS {
@@ -88,26 +78,6 @@ async fn measure(roots: &Arc<RootCertStore>, http: Http, surface: Surface) -> Re
         delays.extend(stream??);
     }
     Ok(delays)
-}
-
-async fn connect(
-    roots: &Arc<RootCertStore>,
-    http: Http,
-    surface: Surface,
-) -> Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(SocketAddr::new(PROVIDER, 443)).await?;
-    tcp.set_nodelay(true)?;
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(Arc::clone(roots))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![match http {
-        Http::H1 => b"http/1.1".to_vec(),
-        Http::H2 => b"h2".to_vec(),
-    }];
-    let name = ServerName::try_from(surface.host())?;
-    Ok(TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?)
 }
 
 /// The call of a stream: no two are the same.
@@ -145,7 +115,7 @@ async fn over_http1(
     while !chunks.ended {
         buffer.reserve(16 * 1024);
         ensure!(connection.read_buf(&mut buffer).await? > 0, "cut short");
-        let arrived = now()?;
+        let arrived = now_ns();
         chunks.take(&mut buffer, |payload| events.see(payload, arrived))?;
     }
     Ok(events.delays)
@@ -172,7 +142,7 @@ async fn over_http2(
     let mut body = response.into_body();
     while let Some(data) = body.data().await {
         let data = data?;
-        events.see(&data, now()?)?;
+        events.see(&data, now_ns())?;
         body.flow_control().release_capacity(data.len())?;
     }
     Ok(events.delays)
@@ -244,33 +214,13 @@ impl Events {
             self.seen += 1;
             // The first waits for the head, and not for a gap.
             if self.seen > 1 {
-                self.delays.push(delay(&event, arrived)?);
+                self.delays.push(delay_ns(&event, arrived)?);
             }
         }
         Ok(())
     }
 }
 
-/// How long before `arrived` the event was written, by the emulator's stamp.
-fn delay(event: &[u8], arrived: u64) -> Result<u64> {
-    let text = std::str::from_utf8(event)?;
-    let stamp = text.lines().find_map(|line| line.strip_prefix(": t="));
-    let written: u64 = stamp
-        .with_context(|| format!("no stamp in {text:?}"))?
-        .parse()?;
-    match arrived.checked_sub(written) {
-        Some(delay) => Ok(delay),
-        None => bail!("an event arrived before it was written: the clocks differ"),
-    }
-}
-
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|it| it == part)
-}
-
-/// The clock of the emulator's stamps, in nanoseconds.
-fn now() -> Result<u64> {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    let since = std::time::Duration::from(time);
-    Ok(u64::try_from(since.as_nanos())?)
 }

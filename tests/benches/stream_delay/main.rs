@@ -10,21 +10,21 @@ mod client;
 mod figures;
 
 use std::fmt;
-use std::fs;
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use weir::llm::usage::Provenance;
+use weir_tests::bench::delays::Delays;
+use weir_tests::bench::machine;
 use weir_tests::calls::Surface;
 use weir_tests::curl::Http;
 use weir_tests::output::Output;
-use weir_tests::pod::program;
 use weir_tests::run::Running;
 use weir_tests::world::World;
 
-use crate::figures::Delays;
+use crate::figures::Figures;
 
 /// Between two events of a stream: the pace of a fast model.
 const GAP: Duration = Duration::from_millis(50);
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     let world = World::new()?;
     let mut direct = Client::direct(&world)?;
     let mut through = Client::through(&world)?;
-    println!("{}", machine()?);
+    println!("{}", machine::describe()?);
     println!(
         "{STREAMS} streams at once, an event every {} ms, {} turns each, direct and through weir \
          alternating",
@@ -82,8 +82,8 @@ fn main() -> Result<()> {
         for (shape, (of_direct, of_through)) in SHAPES.iter().zip(&mut delays) {
             let (one, other) = (direct.measure(*shape)?, through.measure(*shape)?);
             if round > 0 {
-                of_direct.extend(one);
-                of_through.extend(other);
+                of_direct.extend(one.into());
+                of_through.extend(other.into());
             }
         }
     }
@@ -95,7 +95,7 @@ fn main() -> Result<()> {
     println!("                    median       p99       median       p99        the median");
     let mut most = f64::MIN;
     for (shape, (direct, through)) in SHAPES.iter().zip(&delays) {
-        let (direct, through) = (direct.figures()?, through.figures()?);
+        let (direct, through) = (Figures::of(direct)?, Figures::of(through)?);
         let added = through.median_ms - direct.median_ms;
         most = most.max(added);
         println!("{shape:<18} {direct}   {through}   {added:>8.3} ms");
@@ -108,29 +108,6 @@ fn main() -> Result<()> {
     };
     println!("the delay that weir adds at the median is {verdict}: at most {most:.3} ms");
     Ok(())
-}
-
-/// What figures depend on.
-fn machine() -> Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let cpu = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let build = if cfg!(debug_assertions) {
-        "debug build, whose figures mean little"
-    } else {
-        "release build"
-    };
-    let version = Command::new(program("weir")?).arg("--version").output()?;
-    let version = String::from_utf8(version.stdout)?;
-    Ok(format!(
-        "{}, {build}; Linux {}; {} × {cpu}",
-        version.trim(),
-        kernel.trim(),
-        std::thread::available_parallelism()?
-    ))
 }
 
 /// This program again, as a client that measures when it is told to.

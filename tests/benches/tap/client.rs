@@ -17,14 +17,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper::{Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nix::time::{ClockId, clock_gettime};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use weir_tests::bench::clock::{delay_ns, now_ns};
+use weir_tests::bench::tls::{self, Sessions};
 use weir_tests::calls::Call;
 use weir_tests::curl::Http;
 use weir_tests::world::PROVIDER;
@@ -60,7 +56,7 @@ pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let roots = Arc::new(roots()?);
+    let roots = tls::roots()?;
     for line in std::io::stdin().lock().lines() {
         let turn: Turn = serde_json::from_str(&line?)?;
         let got = runtime.block_on(make(&roots, turn))?;
@@ -70,16 +66,6 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The roots that the environment names, as any program takes them.
-fn roots() -> Result<RootCertStore> {
-    let file = std::env::var("SSL_CERT_FILE").context("SSL_CERT_FILE is not set")?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&file)? {
-        roots.add(certificate?)?;
-    }
-    Ok(roots)
-}
-
 async fn make(roots: &Arc<RootCertStore>, turn: Turn) -> Result<Got> {
     let shape = *Shape::ALL.get(turn.shape).context("no such shape")?;
     let calls: Vec<Call> = if turn.paced {
@@ -87,7 +73,9 @@ async fn make(roots: &Arc<RootCertStore>, turn: Turn) -> Result<Got> {
     } else {
         (0..shape.calls).map(|number| shape.call(number)).collect()
     };
-    let io = TokioIo::new(connect(roots, shape).await?);
+    let connector = tls::connector(roots, shape.http, Sessions::Resumed);
+    let (provider, host) = (SocketAddr::new(PROVIDER, 443), shape.surface.host());
+    let io = TokioIo::new(tls::connect(&connector, provider, host).await?);
     let mut got = Got::default();
     let mut digest = DefaultHasher::new();
     match shape.http {
@@ -114,22 +102,6 @@ async fn make(roots: &Arc<RootCertStore>, turn: Turn) -> Result<Got> {
     }
     got.digest = digest.finish();
     Ok(got)
-}
-
-async fn connect(roots: &Arc<RootCertStore>, shape: Shape) -> Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(SocketAddr::new(PROVIDER, 443)).await?;
-    tcp.set_nodelay(true)?;
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(Arc::clone(roots))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![match shape.http {
-        Http::H1 => b"http/1.1".to_vec(),
-        Http::H2 => b"h2".to_vec(),
-    }];
-    let name = ServerName::try_from(shape.surface.host())?;
-    Ok(TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?)
 }
 
 fn request(call: &Call, got: &mut Got) -> Result<Request<Full<Bytes>>> {
@@ -160,7 +132,7 @@ async fn read(
         let Ok(data) = frame?.into_data() else {
             continue;
         };
-        let arrived = now()?;
+        let arrived = now_ns();
         body.extend_from_slice(&data);
         if !shape.has_events() {
             continue;
@@ -169,7 +141,7 @@ async fn read(
             let event = &body[seen..seen + length];
             // The first waits for the head, and not for a gap.
             if turn.paced && !std::mem::take(&mut is_first) {
-                got.delays_ns.push(delay(event, arrived)?);
+                got.delays_ns.push(delay_ns(event, arrived)?);
             }
             got.events += 1;
             seen += length + 2;
@@ -184,23 +156,4 @@ async fn read(
     digest.write(&body);
     digest.write_usize(body.len());
     Ok(())
-}
-
-/// How long before `arrived` the event was written, by the emulator's stamp.
-fn delay(event: &[u8], arrived: u64) -> Result<u64> {
-    let text = std::str::from_utf8(event)?;
-    let stamp = text.lines().find_map(|line| line.strip_prefix(": t="));
-    let written: u64 = stamp
-        .with_context(|| format!("no stamp in {text:?}"))?
-        .parse()?;
-    arrived
-        .checked_sub(written)
-        .context("an event arrived before it was written: the clocks differ")
-}
-
-/// The clock of the emulator's stamps, in nanoseconds.
-fn now() -> Result<u64> {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-    let since = std::time::Duration::from(time);
-    Ok(u64::try_from(since.as_nanos())?)
 }

@@ -24,12 +24,11 @@ mod way;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use weir_tests::pod::program;
+use weir_tests::bench::machine;
 use weir_tests::world::World;
 
 use crate::callgrind::Counted;
@@ -88,7 +87,11 @@ fn main() -> Result<()> {
         Some(Part::Drive { input, times }) => return driven::drive(input, times),
         None => {}
     }
-    let machine = machine()?;
+    let machine = format!(
+        "{}; load average {}",
+        machine::describe()?,
+        machine::load()?
+    );
     println!("{machine}");
     let mut turns = Turns::default();
     if !cli.instructions {
@@ -158,29 +161,4 @@ fn travel() -> Result<Turns> {
         finished.with_context(|| format!("cannot measure {way}"))?;
     }
     Ok(turns)
-}
-
-/// What figures depend on.
-fn machine() -> Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let cpu = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let load = fs::read_to_string("/proc/loadavg")?;
-    let build = if cfg!(debug_assertions) {
-        "debug build, whose figures mean little"
-    } else {
-        "release build"
-    };
-    let version = Command::new(program("weir")?).arg("--version").output()?;
-    let version = String::from_utf8(version.stdout)?;
-    Ok(format!(
-        "{}, {build}; Linux {}; {} × {cpu}; load average {}",
-        version.trim(),
-        kernel.trim(),
-        std::thread::available_parallelism()?,
-        load.split(' ').next().unwrap_or_default()
-    ))
 }

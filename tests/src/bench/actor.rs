@@ -4,18 +4,19 @@
 use std::io::{BufRead, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use crate::namespace::Namespace;
+use crate::output::Output;
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weir_tests::namespace::Namespace;
-use weir_tests::output::Output;
 
 /// What it says first.
 const READY: &str = "ready\n";
 
 /// The process, from outside. Dropping it kills it.
-pub(crate) struct Actor {
+#[derive(Debug)]
+pub struct Actor {
     child: Child,
     /// `None` only while it is told to end.
     input: Option<ChildStdin>,
@@ -24,7 +25,10 @@ pub(crate) struct Actor {
 
 impl Actor {
     /// Starts it and waits until it is ready.
-    pub(crate) fn start(namespace: &Namespace, command: &mut Command) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no such program, or it ends before it is ready.
+    pub fn start(namespace: &Namespace, command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = namespace.spawn(command)?;
         let output = child.stdout.take().context("a pipe was asked for")?;
@@ -39,17 +43,29 @@ impl Actor {
     }
 
     /// Asks, and waits for the answer.
-    pub(crate) fn ask<T: DeserializeOwned>(&mut self, question: &impl Serialize) -> Result<T> {
+    ///
+    /// # Errors
+    /// It has ended, or answers something else than a `T`.
+    pub fn ask<T: DeserializeOwned>(&mut self, question: &impl Serialize) -> Result<T> {
         let mut line = serde_json::to_vec(question)?;
         line.push(b'\n');
         let input = self.input.as_mut().context("it was told to end")?;
         input.write_all(&line).context("it has ended")?;
-        let answer = self.output.line()?;
+        let answer = self.output.line().context("it does not answer")?;
         serde_json::from_str(&answer).with_context(|| format!("unexpected: {answer:?}"))
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// Ends it in order.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn finish(mut self) -> Result<()> {
         self.input = None;
         let status = self.child.wait()?;
         ensure!(status.success(), "a process failed: {status}");
@@ -65,7 +81,10 @@ impl Drop for Actor {
 }
 
 /// From inside: is ready, and answers until the input ends.
-pub(crate) fn serve<Q, A>(mut answer: impl FnMut(Q) -> Result<A>) -> Result<()>
+///
+/// # Errors
+/// An answer failed, or nobody reads them.
+pub fn serve<Q, A>(mut answer: impl FnMut(Q) -> Result<A>) -> Result<()>
 where
     Q: DeserializeOwned,
     A: Serialize,
@@ -85,7 +104,8 @@ where
 
 /// Time that this process has been on a processor, in nanoseconds: its own, and
 /// that of the packets the kernel handled while it was there.
-pub(crate) fn cpu_ns() -> u64 {
+#[must_use]
+pub fn cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let (seconds, nanoseconds) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
     seconds * 1_000_000_000 + nanoseconds
