@@ -91,6 +91,18 @@ impl Clients {
         })
     }
 
+    /// A program that a set of Python's has installed.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.program.with_file_name(name)
+    }
+
+    /// A script of the set.
+    #[must_use]
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.scripts.join(name)
+    }
+
     /// The command line of a script of the set.
     #[must_use]
     pub fn command(&self, script: &str, arguments: &[&str]) -> Vec<String> {

@@ -12,7 +12,7 @@ use crate::build::{self, HostProfile};
 use crate::command::shown;
 use crate::privilege::Privilege;
 use crate::setup::route::RouteChoice;
-use crate::setup::{self, Purpose};
+use crate::setup::{self, Purpose, peers};
 use crate::step::Steps;
 use crate::test::{PRIVILEGED, built_program};
 use crate::workspace::Workspace;
@@ -33,7 +33,12 @@ pub(crate) struct Args {
     benchmark: Benchmark,
     #[command(flatten)]
     route: RouteChoice,
-    /// Arguments for the benchmark, such as --json FILE of redirect and tap.
+    /// Which cases of peers: idle, unary, unary-h2, sizes, dial, dial-far, streams, events, slow,
+    /// slow-many, upload, splice [default: all]
+    #[arg(value_name = "CASE")]
+    cases: Vec<String>,
+    /// Arguments for the benchmark, such as --json FILE of redirect, tap and peers; `-- --help` of
+    /// peers has more.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
@@ -47,6 +52,8 @@ enum Benchmark {
     Redirect,
     /// What metering costs: bodies read and left unread, and its instructions alone.
     Tap,
+    /// weir beside nginx, HAProxy, Envoy and mitmproxy, which are fetched for it.
+    Peers,
 }
 
 impl Benchmark {
@@ -56,6 +63,7 @@ impl Benchmark {
             Self::Stream => "stream_delay",
             Self::Redirect => "redirect",
             Self::Tap => "tap",
+            Self::Peers => "peers",
         }
     }
 
@@ -64,6 +72,7 @@ impl Benchmark {
         match self {
             Self::Stream => Purpose::Test,
             Self::Redirect | Self::Tap => Purpose::Bench,
+            Self::Peers => Purpose::Peers,
         }
     }
 }
@@ -104,8 +113,17 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
     let words = privilege.words(&KEPT_VARIABLES, &[], &program)?;
     let mut command = workspace.command_in(workspace.root(), &words);
+    command.args(&args.cases);
+    if args.benchmark == Benchmark::Peers {
+        command.arg("--unpacked").arg(peers::directory(workspace));
+    }
     command.args(&args.arguments);
-    steps.note("measuring takes a minute or two");
+    steps.note(match args.benchmark {
+        Benchmark::Peers => "measuring all cases takes about an hour",
+        Benchmark::Stream | Benchmark::Redirect | Benchmark::Tap => {
+            "measuring takes a minute or two"
+        }
+    });
     let status = command
         .status()
         .with_context(|| format!("cannot start `{}`", shown(&command)))?;

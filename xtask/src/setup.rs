@@ -6,6 +6,7 @@
 
 mod crates;
 mod packages;
+pub(crate) mod peers;
 pub(crate) mod route;
 
 use std::env;
@@ -56,6 +57,8 @@ pub(crate) enum Purpose {
     Bench,
     /// As build, and the roots that the image carries.
     Image,
+    /// As build, and the proxies that a benchmark puts beside weir.
+    Peers,
     /// As image, and a container engine with what its pods are made of.
     Pod,
     /// A C compiler for arm64, on a machine of another kind.
@@ -129,6 +132,12 @@ const PROMTOOL: Tool = Tool {
 const PYTHON_WITH_VENV: Tool = Tool {
     name: "python3 with venv",
     why: "the providers' Python SDKs",
+    packages: &["python3", "python3-venv"],
+    works: || succeeds("python3", &["-c", "import venv, ensurepip"]),
+};
+const PYTHON_FOR_PEERS: Tool = Tool {
+    name: "python3 with venv",
+    why: "mitmproxy and Envoy, which come from its package index",
     packages: &["python3", "python3-venv"],
     works: || succeeds("python3", &["-c", "import venv, ensurepip"]),
 };
@@ -312,6 +321,7 @@ impl Purpose {
             IPTABLES,
             VALGRIND,
         ];
+        const PEERS: &[Tool] = &[C_COMPILER, IP, NAMESPACES, PYTHON_FOR_PEERS];
         const CLIENTS: &[Tool] = &[
             C_COMPILER,
             IP,
@@ -366,6 +376,7 @@ impl Purpose {
             Self::Demo => DEMO,
             Self::Vm => VM,
             Self::Bench => BENCH,
+            Self::Peers => PEERS,
             Self::Fuzz => FUZZ,
             Self::Clients => CLIENTS,
         }
@@ -406,6 +417,9 @@ pub(crate) fn ensure(
         ensure_linters(workspace, &steps, &mut apt, &toolchain)?;
     }
     crates::ensure(workspace, &steps, &toolchain)?;
+    if purposes.contains(&Purpose::Peers) {
+        peers::ensure(workspace, &steps, &mut apt)?;
+    }
     if purposes.contains(&Purpose::Demo) {
         demo::clients::ensure(workspace, &steps)?;
     }

@@ -85,16 +85,7 @@ impl Apt {
                     INSTALL.join(" ")
                 )
             })?;
-        if self.index == Index::AsFound {
-            let mut update = workspace.command_in(workspace.root(), &words);
-            update.arg("update");
-            steps.silent(
-                "apt-update",
-                "apt-get update: the index of packages",
-                update,
-            )?;
-            self.index = Index::Refreshed;
-        }
+        self.refresh(workspace, steps, &words)?;
         let (from_backports, usual): (Vec<&str>, Vec<&str>) = packages
             .iter()
             .partition(|package| kin_is_of_backports(package));
@@ -118,6 +109,43 @@ impl Apt {
         steps
             .silent("apt-install-backports", &what, install)
             .with_context(|| format!("{list} must come from {suite}: is it in apt's sources?"))
+    }
+
+    /// Downloads `packages` into a directory, and installs nothing.
+    ///
+    /// # Errors
+    /// When one of them is not to be had; without root the index is taken as it is.
+    pub(crate) fn download(
+        &mut self,
+        workspace: &Workspace,
+        steps: &Steps,
+        packages: &[&str],
+        into: &Path,
+    ) -> Result<()> {
+        let words = Privilege::detect().words(&[], &NON_INTERACTIVE, Path::new("apt-get"));
+        if let Ok(words) = words {
+            self.refresh(workspace, steps, &words)?;
+        }
+        let mut download = workspace.command("apt-get");
+        download.arg("download").args(packages).current_dir(into);
+        let what = format!("apt-get download {}", packages.join(" "));
+        steps.silent("apt-download", &what, download)
+    }
+
+    /// Refreshes the index, once.
+    fn refresh(&mut self, workspace: &Workspace, steps: &Steps, words: &[String]) -> Result<()> {
+        if self.index == Index::Refreshed {
+            return Ok(());
+        }
+        let mut update = workspace.command_in(workspace.root(), words);
+        update.arg("update");
+        steps.silent(
+            "apt-update",
+            "apt-get update: the index of packages",
+            update,
+        )?;
+        self.index = Index::Refreshed;
+        Ok(())
     }
 }
 

@@ -1,0 +1,145 @@
+//! The figures as a person reads them: on a terminal, and as Markdown.
+
+use std::fmt::{self, Write as _};
+
+use crate::case::Aim;
+use crate::path::Path;
+use crate::results::{Results, Row};
+
+/// What the figures mean.
+const LEGEND: &str = "\
+Medians of rounds. Of weir beside another path: the median of the ratios of each round, and in \
+parentheses their quartiles; of latencies and delays (p50, p99) the ratio of what each adds to the \
+direct path. Time on the processor and memory are of the proxy alone, all its processes together. \
+Less is better, but for calls/s, events/s and MB/s.";
+
+/// A table for the terminal.
+pub(crate) struct Terminal<'a>(pub(crate) &'a Results);
+
+/// The same as Markdown.
+pub(crate) struct Markdown<'a>(pub(crate) &'a Results);
+
+/// Figures with three digits that mean something.
+fn figure(value: f64) -> String {
+    if value >= 99.5 {
+        format!("{value:.0}")
+    } else if value >= 9.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn cell(row: &Row, path: Path) -> String {
+    row.median(path).map_or("–".to_owned(), figure)
+}
+
+/// weir beside the path that it is held against.
+fn beside(row: &Row) -> String {
+    let Some((against, ratio)) = row.held_against() else {
+        return "–".to_owned();
+    };
+    format!(
+        "{:.2} ({:.2}..{:.2}) × {against}",
+        ratio.median, ratio.lower, ratio.upper
+    )
+}
+
+/// What was aimed at, and whether it is reached.
+fn aim(row: &Row) -> String {
+    let Some(aim) = row.aim else {
+        return String::new();
+    };
+    let what = match aim {
+        Aim::Beside(path, part) => format!("≤ {part:.1} × {path}"),
+        Aim::Absolute(most) => format!("≤ {}", figure(most)),
+    };
+    match row.is_reached() {
+        Some(true) => format!("{what}: yes"),
+        Some(false) => format!("{what}: NO"),
+        None => format!("{what}: ?"),
+    }
+}
+
+/// A case with its loads.
+fn title(row: &Row) -> String {
+    let case = clap::ValueEnum::to_possible_value(&row.case);
+    let case = case.map_or(String::new(), |it| it.get_name().to_owned());
+    format!("{case}: {}", row.step)
+}
+
+impl fmt::Display for Terminal<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = self.0.paths();
+        for line in &self.0.conditions {
+            writeln!(out, "{line}")?;
+        }
+        let mut last = String::new();
+        for row in &self.0.rows {
+            if title(row) != last {
+                last = title(row);
+                write!(out, "\n{last:<21}\n{:<21}", "")?;
+                for path in &paths {
+                    write!(out, "{path:>10}")?;
+                }
+                writeln!(out, "  weir beside another")?;
+            }
+            write!(out, "  {:<19}", row.measure)?;
+            for path in &paths {
+                write!(out, "{:>10}", cell(row, *path))?;
+            }
+            writeln!(out, "  {:<30} {}", beside(row), aim(row))?;
+        }
+        writeln!(out, "\n{LEGEND}")?;
+        left_out(out, self.0)
+    }
+}
+
+impl fmt::Display for Markdown<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = self.0.paths();
+        writeln!(
+            out,
+            "# What weir costs beside other proxies\n\n\
+             Written by `cargo xtask bench peers -- --markdown FILE`.\n"
+        )?;
+        for line in &self.0.conditions {
+            writeln!(out, "- {line}")?;
+        }
+        writeln!(out, "\n{LEGEND}")?;
+        let mut case = None;
+        for row in &self.0.rows {
+            if case != Some(row.case) {
+                case = Some(row.case);
+                let about = clap::ValueEnum::to_possible_value(&row.case);
+                let about = about.and_then(|it| it.get_help().map(ToString::to_string));
+                writeln!(out, "\n## {}\n", about.unwrap_or_default())?;
+                let (mut names, mut rule) = (String::new(), String::new());
+                for path in &paths {
+                    write!(names, " {path} |")?;
+                    rule.push_str("--:|");
+                }
+                writeln!(out, "| load | |{names} weir beside another | aim |")?;
+                writeln!(out, "|---|---|{rule}---|---|")?;
+            }
+            write!(out, "| {} | {} |", row.step, row.measure)?;
+            for path in &paths {
+                write!(out, " {} |", cell(row, *path))?;
+            }
+            writeln!(out, " {} | {} |", beside(row), aim(row))?;
+        }
+        writeln!(out)?;
+        left_out(out, self.0)
+    }
+}
+
+fn left_out(out: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
+    for it in &results.left_out {
+        let case = it
+            .case
+            .and_then(|case| clap::ValueEnum::to_possible_value(&case));
+        let of = case.map_or(String::new(), |case| format!(" in {}", case.get_name()));
+        writeln!(out, "- Not measured: {}{of}: {}", it.path, it.why)?;
+    }
+    Ok(())
+}
