@@ -305,7 +305,13 @@ pub(super) fn totals(counts: &Counts, facts: &RequestFacts) -> Usage {
     // The split is in the first event only, the total may grow after it.
     let unsplit = usage.cache_write.unwrap_or(0).saturating_sub(split);
     if unsplit > 0 {
-        let lifetime = if facts.caches_for_an_hour == Some(true) {
+        // As long as what is known of it, or else as was asked for.
+        let is_for_an_hour = match (usage.cache_write_5m, usage.cache_write_1h) {
+            (None | Some(0), Some(1..)) => true,
+            (Some(1..), None | Some(0)) => false,
+            _ => facts.caches_for_an_hour == Some(true),
+        };
+        let lifetime = if is_for_an_hour {
             &mut usage.cache_write_1h
         } else {
             &mut usage.cache_write_5m

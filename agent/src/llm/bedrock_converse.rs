@@ -42,6 +42,7 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["stopReason"], Want::Scalar, Slot::FinishReason),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["serviceTier", "type"], Want::Scalar, Slot::ServiceTier),
+    response(&["performanceConfig", "latency"], Want::Scalar, Slot::Speed),
     response(
         &["output", "message", "content", EACH, "text"],
         Want::Text,
@@ -72,6 +73,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["stopReason"], Want::Scalar, Slot::FinishReason),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["serviceTier", "type"], Want::Scalar, Slot::ServiceTier),
+    response(&["performanceConfig", "latency"], Want::Scalar, Slot::Speed),
     response(&["start", "toolUse", "name"], Want::Text, Slot::Text),
     response(&["delta", "text"], Want::Text, Slot::Text),
     response(&["delta", "toolUse", "input"], Want::Text, Slot::Text),

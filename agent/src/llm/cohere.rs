@@ -13,7 +13,7 @@
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count, response};
 use super::request::{RequestSlot, request};
-use super::usage::Usage;
+use super::usage::{Usage, plus};
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
@@ -141,6 +141,8 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UsageSlot {
     BilledInput,
+    BilledText,
+    BilledImage,
     BilledOutput,
     Input,
     Output,
@@ -158,6 +160,8 @@ const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
 
 const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["billed_units", "input_tokens"], UsageSlot::BilledInput),
+    usage(&["billed_units", "text_tokens"], UsageSlot::BilledText),
+    usage(&["billed_units", "image_tokens"], UsageSlot::BilledImage),
     usage(&["billed_units", "output_tokens"], UsageSlot::BilledOutput),
     usage(&["tokens", "input_tokens"], UsageSlot::Input),
     usage(&["tokens", "output_tokens"], UsageSlot::Output),
@@ -168,6 +172,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
 /// Reads a usage object, or the `meta` in its place.
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let (mut billed, mut usage) = (Usage::default(), Usage::default());
+    let mut billed_text = None;
     // The object was captured whole: what the scan says of its end is known.
     let _whole = scan(raw, USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
@@ -175,6 +180,8 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
         };
         let field = match slot {
             UsageSlot::BilledInput => &mut billed.input,
+            UsageSlot::BilledText => &mut billed_text,
+            UsageSlot::BilledImage => &mut billed.input_image,
             UsageSlot::BilledOutput => &mut billed.output,
             UsageSlot::Input => &mut usage.input,
             UsageSlot::Output => &mut usage.output,
@@ -183,6 +190,13 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
         };
         *field = count(raw).or(*field);
     });
+    // Tokens of text have a name of their own where those of images have one;
+    // where they have not, they are the input tokens, and the others beside them.
+    billed.input = match (billed_text, billed.input) {
+        (None, Some(text)) => plus(Some(text), billed.input_image),
+        (text, None) => plus(text, billed.input_image),
+        (Some(_), input) => input,
+    };
     usage.merge(&billed);
     // Cached tokens are those of the model; fewer may be billed.
     usage.cache_read = usage

@@ -233,6 +233,11 @@ impl Format {
         matches!(self, Self::Gemini | Self::GeminiCloudCode)
     }
 
+    /// Whether an error may stand between events, as a document of several lines.
+    pub(super) fn writes_bare_errors(self) -> bool {
+        self.writes_arrays()
+    }
+
     /// Whether the payload of a message of an event stream wraps the document.
     pub(super) fn wraps_payloads(self) -> bool {
         self == Self::BedrockInvoke
@@ -254,6 +259,8 @@ impl Format {
             reading.head_usage.output = tokens("x-amzn-bedrock-output-token-count");
             // Converse says it in the body, which comes first.
             reading.service_tier = headers.get("x-amzn-bedrock-service-tier").and_then(coded);
+            let latency = headers.get("x-amzn-bedrock-performanceconfig-latency");
+            reading.counts.speed = latency.and_then(coded);
         }
         if self == Self::Tgi {
             reading.head_usage.input = tokens("x-prompt-tokens");
@@ -323,21 +330,21 @@ impl Format {
         reading: &mut Reading,
     ) {
         match self {
+            Self::OpenAiChat => openai_chat::commit_body(draft, reading),
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
             Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
+            Self::GeminiInteractions => gemini_interactions::commit_body(draft, reading),
             Self::BedrockInvoke => bedrock_invoke::commit_body(draft, reading),
             Self::Mcp => json_rpc::commit_mcp(draft, reading),
             Self::A2a => json_rpc::commit_a2a(draft, reading),
-            Self::OpenAiChat
-            | Self::OpenAiTask
+            Self::OpenAiTask
             | Self::MistralConversations
             | Self::LlamaCpp
             | Self::Anthropic
             | Self::AnthropicResults
             | Self::AnthropicSession
             | Self::GeminiPredict
-            | Self::GeminiInteractions
             | Self::BedrockConverse
             | Self::AnyModel
             | Self::Cohere

@@ -218,20 +218,21 @@ const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
 #[serde(rename_all = "camelCase")]
 struct Part<'a> {
     modality: Option<&'a str>,
-    #[serde(borrow)]
+    /// Interactions call it by its last word.
+    #[serde(borrow, alias = "tokens")]
     token_count: Option<&'a RawValue>,
 }
 
 /// Takes what has a price of its own; text is the rest. Video is billed as
 /// images are, which it is a sequence of.
-fn take_part(raw: &[u8], audio: &mut Option<u64>, image: &mut Option<u64>) {
+pub(super) fn take_part(raw: &[u8], audio: &mut Option<u64>, image: &mut Option<u64>) {
     let Ok(part) = serde_json::from_slice::<Part<'_>>(raw) else {
         return;
     };
     let tokens = part.token_count.and_then(|raw| count(raw.get().as_bytes()));
     match part.modality {
-        Some("AUDIO") => *audio = plus(*audio, tokens),
-        Some("IMAGE" | "VIDEO") => *image = plus(*image, tokens),
+        Some("AUDIO" | "audio") => *audio = plus(*audio, tokens),
+        Some("IMAGE" | "VIDEO" | "image" | "video") => *image = plus(*image, tokens),
         Some(_) | None => {}
     }
 }

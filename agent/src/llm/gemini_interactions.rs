@@ -8,6 +8,7 @@
     clippy::panic
 )]
 
+use super::gemini::take_part;
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count, response};
 use super::request::{RequestSlot, request};
@@ -18,6 +19,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["agent"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
+    request(&["background"], Want::Scalar, RequestSlot::Background),
     request(
         &["previous_interaction_id"],
         Want::Mark,
@@ -39,7 +41,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
 pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
-    response(&["status"], Want::Scalar, Slot::FinishReason),
+    response(&["status"], Want::Scalar, Slot::Status),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["outputs", EACH, "text"], Want::Text, Slot::Text),
     response(
@@ -66,6 +68,15 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),
 ];
 
+/// Takes a body. An interaction that is queued or in progress runs in the
+/// background, and is fetched later by another exchange.
+pub(super) fn commit_body(mut draft: Draft, reading: &mut Reading) {
+    let status = draft.status.take();
+    reading.is_deferred = matches!(status.as_deref(), Some("queued" | "in_progress"));
+    draft.finish_reason = status;
+    reading.commit(draft);
+}
+
 /// Takes an event. Only the last one's status is why it ended.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
     let is_last = draft.kind.take().as_deref() == Some("interaction.completed");
@@ -88,6 +99,12 @@ enum UsageSlot {
     ToolUse,
     Total,
     Grounding,
+    /// What of the input is of one modality, cached or not.
+    InputPart,
+    /// What of the cached input is.
+    CachedPart,
+    /// What of the output is.
+    OutputPart,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -109,7 +126,18 @@ const USAGE: &[Interest<UsageSlot>] = &[
         &["grounding_tool_count", EACH, "count"],
         UsageSlot::Grounding,
     ),
+    part(&["input_tokens_by_modality", EACH], UsageSlot::InputPart),
+    part(&["cached_tokens_by_modality", EACH], UsageSlot::CachedPart),
+    part(&["output_tokens_by_modality", EACH], UsageSlot::OutputPart),
 ];
+
+const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
+    Interest {
+        path,
+        want: Want::Value,
+        slot,
+    }
+}
 
 /// Reads a usage object, in which thoughts and the prompts of tools stand beside
 /// the counts that they are part of, as in [`gemini`](super::gemini).
@@ -120,7 +148,18 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };
+        let usage = &mut counts.usage;
         let field = match slot {
+            UsageSlot::InputPart => {
+                return take_part(raw, &mut usage.input_audio, &mut usage.input_image);
+            }
+            UsageSlot::CachedPart => {
+                let (audio, image) = (&mut usage.cache_read_audio, &mut usage.cache_read_image);
+                return take_part(raw, audio, image);
+            }
+            UsageSlot::OutputPart => {
+                return take_part(raw, &mut usage.output_audio, &mut usage.output_image);
+            }
             UsageSlot::Input => &mut counts.usage.input,
             UsageSlot::Cached => &mut counts.usage.cache_read,
             UsageSlot::Output => &mut counts.usage.output,

@@ -30,8 +30,6 @@ const REQUEST: &[&str] = &[
 const RESPONSE: &[&str] = &[
     "content-encoding",
     "content-type",
-    "fireworks-cached-prompt-tokens",
-    "fireworks-prompt-tokens",
     "grpc-encoding",
     "grpc-status",
     "inference-header-content-length",
@@ -40,6 +38,7 @@ const RESPONSE: &[&str] = &[
     "upgrade",
     "x-amzn-bedrock-input-token-count",
     "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-performanceconfig-latency",
     "x-amzn-bedrock-service-tier",
     "x-amzn-errortype",
     "x-amzn-requestid",

@@ -49,14 +49,16 @@ impl Transcript {
 
 /// Of [`sse::Reader`].
 pub fn of_sse(bytes: &[u8]) {
-    let (transcript, _) = check_splits(bytes, |pieces| {
-        let (mut reader, mut transcript) = (sse::Reader::default(), Transcript::default());
-        for piece in pieces {
-            reader.push(piece, |piece| transcript.take(piece));
-        }
-        (transcript, reader.is_within_event())
-    });
-    transcript.check_size(bytes);
+    for reader in [sse::Reader::default, sse::Reader::of_bare_documents_too] {
+        let (transcript, _) = check_splits(bytes, |pieces| {
+            let (mut reader, mut transcript) = (reader(), Transcript::default());
+            for piece in pieces {
+                reader.push(piece, |piece| transcript.take(piece));
+            }
+            (transcript, reader.is_within_event())
+        });
+        transcript.check_size(bytes);
+    }
 }
 
 /// Of [`ndjson::Reader`].

@@ -50,7 +50,8 @@ pub struct Observation {
     pub finish_reason: Option<String>,
     /// The service tier stated in the response, never the one asked for.
     pub service_tier: Option<String>,
-    /// `usage.speed` of Anthropic: `standard` or `fast`.
+    /// How fast it was computed: `usage.speed` of Anthropic, `standard` or `fast`;
+    /// `performanceConfig.latency` of Bedrock, `standard` or `optimized`.
     pub speed: Option<String>,
     /// `usage.inference_geo` of Anthropic, such as `us`.
     pub inference_geo: Option<String>,

@@ -183,6 +183,9 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     // Of completions.
     response(&["choices", EACH, "text"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
+    // Of older servers, whose error is the document.
+    response(&["object"], Want::Scalar, Slot::Kind),
+    response(&["type"], Want::Scalar, Slot::ErrorType),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
 ];
@@ -195,11 +198,17 @@ pub(super) fn totals(counts: &Counts) -> Usage {
     }
 }
 
+/// Takes a body.
+pub(super) fn commit_body(mut draft: Draft, reading: &mut Reading) {
+    draft.has_error |= draft.kind.take().as_deref() == Some("error");
+    reading.commit(draft);
+}
+
 /// Takes a chunk. Usage in a chunk without choices is the last there will be.
 /// Some servers report running totals on every chunk: those count as final only
 /// once the stream has ended.
 pub(super) fn commit_event(draft: Draft, reading: &mut Reading) {
     let is_usage_chunk = draft.counts.is_some() && !draft.has_choice;
-    reading.commit(draft);
+    commit_body(draft, reading);
     reading.is_usage_final |= is_usage_chunk;
 }

@@ -138,6 +138,14 @@ const TABLE: &[Interest<Slot>] = &[
         &["prompt_tokens_details", "created_cache_tokens"],
         Slot::CacheWrite,
     ),
+    scalar(
+        &["prompt_tokens_details", "multimodal_tokens", "image"],
+        Slot::InputImage,
+    ),
+    scalar(
+        &["prompt_tokens_details", "multimodal_tokens", "audio"],
+        Slot::InputAudio,
+    ),
     // SGLang.
     scalar(&["reasoning_tokens"], Slot::Reasoning),
     // Perplexity, in its responses API.

@@ -39,6 +39,8 @@ pub(super) enum Slot {
     Id,
     Model,
     ServiceTier,
+    /// How fast it was computed, at a price of its own.
+    Speed,
     FinishReason,
     /// The state of the response as a whole.
     Status,
@@ -138,6 +140,7 @@ impl Draft {
                 Slot::Id
                 | Slot::Model
                 | Slot::ServiceTier
+                | Slot::Speed
                 | Slot::FinishReason
                 | Slot::Status
                 | Slot::Incomplete
@@ -177,6 +180,12 @@ impl Draft {
                     Slot::ErrorCode => (&mut self.error_code, code(raw)),
                     Slot::ErrorNumber => (&mut self.error_code, number(raw)),
                     Slot::ErrorType => (&mut self.error_type, code(raw)),
+                    Slot::Speed => {
+                        if let Some(speed) = code(raw) {
+                            self.counts.get_or_insert_default().speed = Some(speed);
+                        }
+                        return;
+                    }
                     Slot::Failure => return self.is_failure |= raw == b"true",
                     Slot::RpcId => return self.rpc_id = RpcId::parse(raw),
                     Slot::Background => return self.is_background = raw == b"true",

@@ -42,12 +42,24 @@ enum Place {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const DATA: &[u8] = b"data";
 
+/// What a line means that begins with a brace, where a field has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bare {
+    /// Nothing, by the standard.
+    Nothing,
+    /// The beginning of a document, with this line and those after it.
+    Document,
+    /// Such a document is under way.
+    Within,
+}
+
 /// Reads a stream of events.
 #[derive(Debug)]
 pub struct Reader {
     place: Place,
     after_cr: bool,
     has_data: bool,
+    bare: Bare,
 }
 
 impl Default for Reader {
@@ -56,11 +68,22 @@ impl Default for Reader {
             place: Place::Mark(0),
             after_cr: false,
             has_data: false,
+            bare: Bare::Nothing,
         }
     }
 }
 
 impl Reader {
+    /// One that also takes documents that stand between events as they are, over
+    /// several lines: so Google's servers write errors, and its SDK reads them.
+    #[must_use]
+    pub fn of_bare_documents_too() -> Self {
+        Self {
+            bare: Bare::Document,
+            ..Self::default()
+        }
+    }
+
     /// Reads the next bytes of the stream.
     pub fn push(&mut self, mut bytes: &[u8], mut out: impl FnMut(Piece<'_>)) {
         while let Some((&byte, after)) = bytes.split_first() {
@@ -86,7 +109,7 @@ impl Reader {
                     }
                 }
                 Place::LineStart => {
-                    self.place = Place::Name(0);
+                    self.begin_line(byte, &mut out);
                     bytes
                 }
                 Place::Name(matched) => {
@@ -125,6 +148,31 @@ impl Reader {
         self.has_data
     }
 
+    /// Begins a line, of which `byte` is the first. No line of a document begins
+    /// as a field of data does.
+    fn begin_line(&mut self, byte: u8, out: &mut impl FnMut(Piece<'_>)) {
+        let begins_document = self.bare == Bare::Document && byte == b'{' && !self.has_data;
+        if begins_document || (self.bare == Bare::Within && byte != b'd') {
+            self.bare = Bare::Within;
+            self.begin_data(out);
+            self.place = Place::Value;
+            return;
+        }
+        if self.bare == Bare::Within {
+            self.end_event(out);
+        }
+        self.place = Place::Name(0);
+    }
+
+    fn end_event(&mut self, out: &mut impl FnMut(Piece<'_>)) {
+        if std::mem::take(&mut self.has_data) {
+            out(Piece::End);
+        }
+        if self.bare == Bare::Within {
+            self.bare = Bare::Document;
+        }
+    }
+
     fn begin_data(&mut self, out: &mut impl FnMut(Piece<'_>)) {
         if std::mem::replace(&mut self.has_data, true) {
             out(Piece::Data(b"\n"));
@@ -135,11 +183,7 @@ impl Reader {
         match self.place {
             // A field without a colon has an empty value.
             Place::Name(matched) if usize::from(matched) == DATA.len() => self.begin_data(out),
-            Place::Mark(_) | Place::LineStart => {
-                if std::mem::take(&mut self.has_data) {
-                    out(Piece::End);
-                }
-            }
+            Place::Mark(_) | Place::LineStart => self.end_event(out),
             Place::Name(_) | Place::ValueStart | Place::Value | Place::Ignored => {}
         }
         self.place = Place::LineStart;
@@ -264,9 +308,8 @@ mod tests {
     use super::*;
 
     /// The data of every event, and of an event that did not end.
-    fn read(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+    fn read(mut reader: Reader, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         let (mut events, mut data) = (Vec::new(), Vec::new());
-        let mut reader = Reader::default();
         for piece in pieces {
             reader.push(piece, |piece| match piece {
                 Piece::Data(bytes) => data.extend_from_slice(bytes),
@@ -277,6 +320,10 @@ mod tests {
     }
 
     fn check(stream: &[u8], events: &[&str], unfinished: Option<&str>) {
+        check_by(Reader::default, stream, events, unfinished);
+    }
+
+    fn check_by(reader: fn() -> Reader, stream: &[u8], events: &[&str], unfinished: Option<&str>) {
         let expected = (
             events
                 .iter()
@@ -284,12 +331,29 @@ mod tests {
                 .collect(),
             unfinished.map(|event| event.as_bytes().to_vec()),
         );
-        assert_eq!(read(&[stream]), expected);
+        assert_eq!(read(reader(), &[stream]), expected);
         for at in 0..=stream.len() {
             let (head, tail) = stream.split_at(at);
-            assert_eq!(read(&[head, tail]), expected, "split at {at}");
+            assert_eq!(read(reader(), &[head, tail]), expected, "split at {at}");
         }
-        assert_eq!(read(&stream.chunks(1).collect::<Vec<_>>()), expected);
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        assert_eq!(read(reader(), &bytes), expected);
+    }
+
+    #[test]
+    fn documents_stand_bare_between_events_where_they_may() {
+        let check = |stream, events, unfinished| {
+            check_by(Reader::of_bare_documents_too, stream, events, unfinished);
+        };
+        check(
+            b"data: a\n\n{\n \"b\": 1\n}\n",
+            &["a"],
+            Some("{\n \"b\": 1\n}"),
+        );
+        check(b"{\r\n}\r\n\r\ndata: a\r\n\r\n", &["{\n}", "a"], None);
+        check(b"{\n}\ndata: a\n\n", &["{\n}", "a"], None);
+        check(b"data: a\n{}\n\n", &["a"], None);
+        check(b"event: {\n: {\n\ndata: a\n\n", &["a"], None);
     }
 
     #[test]

@@ -44,9 +44,14 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    fn sse() -> Self {
+    fn sse(format: Option<Format>) -> Self {
+        let reader = if format.is_some_and(Format::writes_bare_errors) {
+            sse::Reader::of_bare_documents_too()
+        } else {
+            sse::Reader::default()
+        };
         Self::Sse {
-            reader: sse::Reader::default(),
+            reader,
             sentinel_matched: 0,
         }
     }
@@ -60,7 +65,7 @@ impl Framing {
     pub(super) fn of_head(format: Option<Format>, is_stream: bool, headers: &Headers) -> Self {
         let media_type = headers.media_type().unwrap_or_default();
         match media_type.as_str() {
-            "text/event-stream" => Self::sse(),
+            "text/event-stream" => Self::sse(format),
             "application/x-ndjson" | "application/stream+json" => {
                 Self::Lines(ndjson::Reader::default())
             }
@@ -103,7 +108,7 @@ impl Framing {
             b'[' if format.writes_arrays() => Self::Array(json_array::Reader::default()),
             b'{' if is_in_parts || format.writes_lines() => Self::Lines(ndjson::Reader::default()),
             b'{' | b'[' => Self::Json { left: u64::MAX },
-            b':' | b'd' | b'e' | b'i' | b'r' => Self::sse(),
+            b':' | b'd' | b'e' | b'i' | b'r' => Self::sse(Some(format)),
             _ => Self::Opaque,
         }
     }
