@@ -52,6 +52,7 @@ mod reading;
 mod request;
 pub mod rpc_session;
 pub mod session;
+pub mod share;
 pub mod sse;
 pub mod stream_usage;
 mod tgi;

@@ -15,6 +15,7 @@ use weir::llm::counted::Counted;
 use weir::llm::headers::Headers;
 use weir::llm::inspect::Inspector;
 use weir::llm::observation::{Claim, Ending, Observation, Rpc};
+use weir::llm::share::Split;
 use weir::llm::stream_usage::{Ask, UsageFilter, ask};
 use weir::llm::tokens::Method;
 use weir::llm::usage::{Provenance, Usage};
@@ -91,8 +92,9 @@ struct Expected {
     provider_error: Option<String>,
     stated_cost: Option<Decimal>,
     rpc: Option<Rpc>,
+    split: Option<Box<Split>>,
     #[serde(default)]
-    has_other_models: bool,
+    is_charged_otherwise: bool,
 }
 
 impl From<Expected> for Observation {
@@ -114,7 +116,8 @@ impl From<Expected> for Observation {
             rpc: expected.rpc,
             part: None,
             claim: Claim::Sole,
-            has_other_models: expected.has_other_models,
+            split: expected.split,
+            is_charged_otherwise: expected.is_charged_otherwise,
             problems: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, code, count, named, response};
 use super::request::{RequestFacts, RequestSlot, request};
+use super::share::{Shares, Stated};
 use super::usage::{Usage, plus};
 
 /// What is read of a request.
@@ -149,12 +150,19 @@ pub(super) fn commit_session_event(mut draft: Draft, reading: &mut Reading) {
 
 fn add(mut draft: Draft, reading: &mut Reading) {
     let counts = draft.counts.take();
-    let is_another =
-        matches!((&draft.model, &reading.model), (Some(one), Some(other)) if one != other);
+    if let (Some(model), Some(before)) = (&draft.model, &reading.model)
+        && model != before
+    {
+        // What was counted so far is that one's; and this one may have been before.
+        let known = &mut reading.counts;
+        let usage = known.sum();
+        known.others.add(Some(before), &usage);
+        known.usage = known.others.take(model).unwrap_or_default();
+        known.beside = None;
+    }
     reading.commit(draft);
     if let Some(counts) = counts {
         reading.counts.add(counts);
-        reading.counts.has_other_models |= is_another;
     }
 }
 
@@ -172,6 +180,7 @@ enum UsageSlot {
     Geo,
     Iterations,
     Searches,
+    Credit,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -206,6 +215,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["service_tier"], UsageSlot::ServiceTier),
     usage(&["speed"], UsageSlot::Speed),
     usage(&["inference_geo"], UsageSlot::Geo),
+    usage(&["fallback_credit", "status", "type"], UsageSlot::Credit),
     Interest {
         path: &["iterations"],
         want: Want::Value,
@@ -235,6 +245,12 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::Geo => return counts.inference_geo = code(raw),
             UsageSlot::Searches => &mut counts.usage.searches,
             UsageSlot::Iterations => return take_iterations(raw, &mut counts),
+            // As if another model had been asked all along, whose cache it is
+            // that would have been read.
+            UsageSlot::Credit => {
+                counts.is_charged_otherwise = raw == b"\"redeemed\"";
+                return;
+            }
         };
         *field = count(raw).or(*field);
     });
@@ -278,28 +294,74 @@ impl Iteration {
 
 /// Takes what the totals leave out: compactions, by the SDK's own words, and the
 /// turns of an advisor, a model of its own price; and the model that answered in
-/// the place of the one asked for.
+/// the place of the one asked for, after which others.
 fn take_iterations(raw: &[u8], counts: &mut Counts) {
     let Ok(iterations) = serde_json::from_slice::<Vec<Iteration>>(raw) else {
         return;
     };
     let mut beside = None;
     for iteration in iterations {
+        let model = iteration.model.as_deref().and_then(named);
+        let usage = iteration.usage();
         match iteration.kind.as_str() {
-            "fallback_message" => counts.answered_by = iteration.model.as_deref().and_then(named),
-            "compaction" | "advisor_message" => {
-                counts.has_other_models |= iteration.kind == "advisor_message";
-                beside = Some(beside.unwrap_or(Usage::default()).plus(&iteration.usage()));
+            "fallback_message" => {
+                counts.hops.add(model.as_deref(), &usage);
+                counts.answered_by = model;
             }
+            "message" => counts.hops.add(model.as_deref(), &usage),
+            "compaction" => beside = Some(beside.unwrap_or(Usage::default()).plus(&usage)),
+            "advisor_message" => counts.others.add(model.as_deref(), &usage),
             _ => {}
         }
     }
     counts.beside = beside;
 }
 
-/// Usage in weir's terms, from the last value of each field.
-pub(super) fn totals(counts: &Counts, facts: &RequestFacts) -> Usage {
-    let mut usage = counts.sum();
+/// What was used by the model that answered, and by others, from the last value
+/// of each field.
+pub(super) fn stated(counts: &Counts, facts: &RequestFacts) -> Stated {
+    let (own, declined) = hops(counts);
+    let mut others = counts.others.clone();
+    others.extend(declined);
+    let own = counts.beside.map_or(own, |beside| own.plus(&beside));
+    Stated {
+        own: inclusive(own, facts),
+        others: others.map(|usage| inclusive(usage, facts)),
+        is_passed_on: false,
+    }
+}
+
+/// The usage without that of models that declined before another answered. It is
+/// not documented whether theirs is in it: the sums tell, or else nobody knows
+/// what is whose.
+fn hops(counts: &Counts) -> (Usage, Shares) {
+    let mut declined = counts.hops.clone();
+    let served = counts
+        .answered_by
+        .as_deref()
+        .and_then(|model| declined.take(model));
+    let Some(served) = served.filter(|_| !declined.is_empty()) else {
+        return (counts.usage, Shares::default());
+    };
+    let tokens = |usage: &Usage| (usage.input, usage.output);
+    let stated = tokens(&counts.usage);
+    if stated == tokens(&served) {
+        (counts.usage, Shares::default())
+    } else if stated == tokens(&served.plus(&declined.sum())) {
+        let own = Usage {
+            searches: counts.usage.searches,
+            ..served
+        };
+        (own, declined)
+    } else {
+        let mut unclear = Shares::default();
+        unclear.add(None, &Usage::default());
+        (counts.usage, unclear)
+    }
+}
+
+/// With an input that counts what was read from a cache and written to one.
+fn inclusive(mut usage: Usage, facts: &RequestFacts) -> Usage {
     let split = plus(usage.cache_write_5m, usage.cache_write_1h).unwrap_or(0);
     usage.cache_write = usage.cache_write.or((split > 0).then_some(split));
     // The split is in the first event only, the total may grow after it.

@@ -16,6 +16,7 @@
 use super::json::{EACH, Found, Interest, Path, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, Tokens, count, response};
 use super::request::{RequestFacts, RequestSlot, request};
+use super::share::Stated;
 use super::usage::Usage;
 use super::{anthropic, bedrock_converse, openai_usage};
 
@@ -140,6 +141,13 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["completionReason"], Want::Scalar, Slot::FinishReason),
     response(&["results", EACH, "outputText"], Want::Text, Slot::Text),
     response(&["outputText"], Want::Text, Slot::Text),
+    // Models that draw: Amazon's and Stability's, of which the older ones wrap each.
+    response(&["images", EACH], Want::Mark, Slot::Piece(Tokens::Images)),
+    response(
+        &["artifacts", EACH],
+        Want::Mark,
+        Slot::Piece(Tokens::Images),
+    ),
     // Llama.
     response(
         &["prompt_token_count"],
@@ -324,15 +332,15 @@ pub(super) fn parse_metrics(raw: &[u8]) -> Usage {
     usage
 }
 
-/// Usage in weir's terms. What the model stated itself comes first.
-pub(super) fn totals(counts: &Counts, facts: &RequestFacts) -> Usage {
+/// What was used, in weir's terms. What the model stated itself comes first.
+pub(super) fn stated(counts: &Counts, facts: &RequestFacts) -> Stated {
     let mut usage = counts.fallback.unwrap_or_default();
     usage.merge(&counts.usage);
     let counts = Counts {
         usage,
         ..counts.clone()
     };
-    anthropic::totals(&counts, facts)
+    anthropic::stated(&counts, facts)
 }
 
 #[cfg(test)]
@@ -340,7 +348,7 @@ mod tests {
     use super::*;
 
     fn check(raw: &str, input: u64, output: u64) {
-        let usage = totals(&parse(raw.as_bytes()), &RequestFacts::default());
+        let usage = stated(&parse(raw.as_bytes()), &RequestFacts::default()).own;
         assert_eq!(
             (usage.input, usage.output),
             (Some(input), Some(output)),
@@ -373,7 +381,7 @@ mod tests {
         counts.fallback = Some(parse_metrics(
             br#"{"inputTokenCount":99,"outputTokenCount":98,"cacheReadInputTokenCount":1}"#,
         ));
-        let usage = totals(&counts, &RequestFacts::default());
+        let usage = stated(&counts, &RequestFacts::default()).own;
         assert_eq!((usage.input, usage.output), (Some(11), Some(3)));
     }
 }

@@ -1,4 +1,4 @@
-//! Cohere: chats of both versions, embeddings and ranked documents.
+//! Cohere: chats of both versions, embeddings, ranked documents and read pages.
 //!
 //! Usage comes twice, as what is billed and as what the model was shown; what is
 //! billed counts where both are given. Numbers are written with a fraction.
@@ -148,6 +148,8 @@ enum UsageSlot {
     Output,
     Cached,
     Searches,
+    Images,
+    Pages,
 }
 
 const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
@@ -167,6 +169,8 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["tokens", "output_tokens"], UsageSlot::Output),
     usage(&["cached_tokens"], UsageSlot::Cached),
     usage(&["billed_units", "search_units"], UsageSlot::Searches),
+    usage(&["billed_units", "images"], UsageSlot::Images),
+    usage(&["billed_units", "pages"], UsageSlot::Pages),
 ];
 
 /// Reads a usage object, or the `meta` in its place.
@@ -187,6 +191,8 @@ pub(super) fn parse(raw: &[u8]) -> Counts {
             UsageSlot::Output => &mut usage.output,
             UsageSlot::Cached => &mut usage.cache_read,
             UsageSlot::Searches => &mut usage.searches,
+            UsageSlot::Images => &mut usage.images,
+            UsageSlot::Pages => &mut usage.pages,
         };
         *field = count(raw).or(*field);
     });

@@ -86,6 +86,7 @@ impl Counted {
 
 fn disown(seen: &mut Observation) {
     seen.usage = Usage::default();
+    seen.split = None;
     seen.provenance = Provenance::Unknown;
     seen.method = None;
     seen.stated_cost = None;

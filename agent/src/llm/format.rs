@@ -13,8 +13,8 @@ use super::json::{Interest, JsonError};
 use super::multipart::Field;
 use super::reading::{Counts, Draft, Reading, Slot, coded, named};
 use super::request::{RequestFacts, RequestSlot};
+use super::share::Stated;
 use super::tokens::{Estimate, Vocabulary};
-use super::usage::Usage;
 use super::{
     anthropic, bedrock_converse, bedrock_invoke, cohere, gemini, gemini_interactions, json_rpc,
     kserve, ollama, protobuf, tgi, xai_grpc,
@@ -36,6 +36,9 @@ pub(super) enum Format {
     OpenAiResponses,
     /// Everything beside conversations.
     OpenAiTask,
+    /// Of it, what draws, and what reads a text out.
+    OpenAiImages,
+    OpenAiSpeech,
     /// Batches and runs.
     OpenAiJob,
     MistralConversations,
@@ -79,14 +82,14 @@ impl Format {
             | Api::OpenAiEmbeddings
             | Api::OpenAiModerations
             | Api::OpenAiDecisions
-            | Api::OpenAiImages
             | Api::OpenAiTranscriptions
-            | Api::OpenAiSpeech
             | Api::OpenAiVideos
             | Api::MistralOcr
             | Api::Rerank
             | Api::VllmPooling
             | Api::Tokenize => Some(Self::OpenAiTask),
+            Api::OpenAiImages => Some(Self::OpenAiImages),
+            Api::OpenAiSpeech => Some(Self::OpenAiSpeech),
             Api::OpenAiBatches | Api::OpenAiRuns => Some(Self::OpenAiJob),
             Api::MistralConversations => Some(Self::MistralConversations),
             Api::LlamaCppCompletion => Some(Self::LlamaCpp),
@@ -106,7 +109,8 @@ impl Format {
             | Api::CohereChatV1
             | Api::CohereGenerate
             | Api::CohereEmbed
-            | Api::CohereRerank => Some(Self::Cohere),
+            | Api::CohereRerank
+            | Api::CohereParse => Some(Self::Cohere),
             Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => Some(Self::Ollama),
             Api::TgiGenerate => Some(Self::Tgi),
             Api::KserveInfer | Api::KserveGenerate => Some(Self::Kserve),
@@ -141,7 +145,8 @@ impl Format {
         match self {
             Self::OpenAiChat => openai_chat::REQUEST,
             Self::OpenAiResponses => openai_responses::REQUEST,
-            Self::OpenAiTask => openai_task::REQUEST,
+            Self::OpenAiTask | Self::OpenAiImages => openai_task::REQUEST,
+            Self::OpenAiSpeech => openai_task::SPEECH,
             Self::OpenAiJob => openai_job::REQUEST,
             Self::MistralConversations => mistral::REQUEST,
             Self::LlamaCpp => llama_cpp::REQUEST,
@@ -165,19 +170,28 @@ impl Format {
 
     /// How the fields of a request are read that is a form.
     pub(super) fn take_field(self) -> Option<fn(Field<'_>, &mut RequestFacts)> {
-        (self == Self::OpenAiTask).then_some(openai_task::take_field)
+        matches!(self, Self::OpenAiTask | Self::OpenAiImages).then_some(openai_task::take_field)
     }
 
     /// Whether tokens can be told from the length of text. Images, sound and
     /// videos have little to do with the words that asked for them.
     pub(super) fn is_text(self) -> bool {
-        self != Self::OpenAiTask
+        !matches!(
+            self,
+            Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech
+        )
+    }
+
+    /// Whether the characters of the request are charged where no tokens are
+    /// stated: nobody repeats their number.
+    pub(super) fn is_read_out(self) -> bool {
+        self == Self::OpenAiSpeech
     }
 
     /// Whether an answer that is no document is nothing unusual: sound, images
     /// and subtitles, or any word to acknowledge a message of MCP.
     pub(super) fn answers_with_media(self) -> bool {
-        matches!(self, Self::OpenAiTask | Self::Mcp)
+        matches!(self, Self::Mcp) || !self.is_text()
     }
 
     /// What is read of an event, or of a body.
@@ -186,8 +200,11 @@ impl Format {
             (Self::OpenAiChat, _) => openai_chat::RESPONSE,
             (Self::OpenAiResponses, true) => openai_responses::EVENT,
             (Self::OpenAiResponses, false) => openai_responses::BODY,
-            (Self::OpenAiTask, true) => openai_task::EVENT,
-            (Self::OpenAiTask, false) => openai_task::BODY,
+            (Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech, true) => {
+                openai_task::EVENT
+            }
+            (Self::OpenAiImages, false) => openai_task::IMAGES,
+            (Self::OpenAiTask | Self::OpenAiSpeech, false) => openai_task::BODY,
             (Self::OpenAiJob, _) => openai_job::RESPONSE,
             (Self::MistralConversations, _) => mistral::RESPONSE,
             (Self::LlamaCpp, _) => llama_cpp::RESPONSE,
@@ -275,7 +292,7 @@ impl Format {
             | Self::OpenAiResponses
             | Self::OpenAiJob
             | Self::MistralConversations => openai_usage::parse,
-            Self::OpenAiTask => openai_usage::parse_input,
+            Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech => openai_usage::parse_input,
             Self::Anthropic | Self::AnthropicResults | Self::AnthropicSession => anthropic::parse,
             Self::Gemini | Self::GeminiCloudCode | Self::GeminiPredict => gemini::parse,
             Self::GeminiInteractions => gemini_interactions::parse,
@@ -299,7 +316,9 @@ impl Format {
         match self {
             Self::OpenAiChat => openai_chat::commit_event(draft, reading),
             Self::OpenAiResponses => openai_responses::commit_event(draft, reading),
-            Self::OpenAiTask => openai_task::commit_event(draft, reading),
+            Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech => {
+                openai_task::commit_event(draft, reading);
+            }
             Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::MistralConversations => mistral::commit_event(draft, reading),
             Self::LlamaCpp => llama_cpp::commit_event(draft, reading),
@@ -339,6 +358,8 @@ impl Format {
             Self::Mcp => json_rpc::commit_mcp(draft, reading),
             Self::A2a => json_rpc::commit_a2a(draft, reading),
             Self::OpenAiTask
+            | Self::OpenAiImages
+            | Self::OpenAiSpeech
             | Self::MistralConversations
             | Self::LlamaCpp
             | Self::Anthropic
@@ -363,23 +384,31 @@ impl Format {
     }
 
     /// What the provider stated, in weir's terms.
-    pub(super) fn totals(self, reading: &Reading, facts: &RequestFacts) -> Usage {
+    pub(super) fn stated(self, reading: &Reading, facts: &RequestFacts) -> Stated {
+        let counts = &reading.counts;
+        let beside_others = |own| Stated {
+            own,
+            others: counts.others.clone(),
+            is_passed_on: false,
+        };
         let stated = match self {
-            Self::OpenAiChat => openai_chat::totals(&reading.counts),
-            Self::OpenAiResponses
-            | Self::OpenAiTask
+            Self::OpenAiChat => openai_chat::stated(counts),
+            Self::OpenAiResponses => openai_responses::stated(reading, facts),
+            Self::OpenAiImages => beside_others(openai_task::images(counts)),
+            Self::OpenAiTask
+            | Self::OpenAiSpeech
             | Self::OpenAiJob
             | Self::MistralConversations
-            | Self::LlamaCpp => reading.counts.sum(),
+            | Self::LlamaCpp => beside_others(counts.sum()),
             Self::Anthropic | Self::AnthropicResults | Self::AnthropicSession => {
-                anthropic::totals(&reading.counts, facts)
+                anthropic::stated(counts, facts)
             }
             Self::Gemini | Self::GeminiCloudCode | Self::GeminiInteractions => {
-                gemini::totals(reading)
+                gemini::totals(reading).into()
             }
-            Self::BedrockConverse => bedrock_converse::totals(&reading.counts, facts),
-            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::totals(&reading.counts, facts),
-            Self::XAiGrpc => xai_grpc::totals(&reading.counts),
+            Self::BedrockConverse => bedrock_converse::totals(counts, facts).into(),
+            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::stated(counts, facts),
+            Self::XAiGrpc => xai_grpc::totals(counts).into(),
             Self::GeminiPredict
             | Self::Cohere
             | Self::Ollama
@@ -387,12 +416,12 @@ impl Format {
             | Self::Kserve
             | Self::KserveGrpc
             | Self::Mcp
-            | Self::A2a => reading.counts.usage,
+            | Self::A2a => counts.usage.into(),
         };
         // What the head says fills only what the body does not.
-        let mut usage = reading.head_usage;
-        usage.merge(&stated);
-        usage
+        let mut own = reading.head_usage;
+        own.merge(&stated.own);
+        Stated { own, ..stated }
     }
 
     /// What was generated by a model that reads in `own`, from the last count

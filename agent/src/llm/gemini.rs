@@ -106,6 +106,19 @@ macro_rules! document {
                 Want::Source,
                 Slot::Text,
             ),
+            // Each is charged for, beside the tokens.
+            response(
+                &[
+                    $($below,)*
+                    "candidates",
+                    EACH,
+                    "groundingMetadata",
+                    "webSearchQueries",
+                    EACH,
+                ],
+                Want::Mark,
+                Slot::Piece(Tokens::Searches),
+            ),
             response(&["error"], Want::Mark, Slot::Error),
             response(&["error", "status"], Want::Scalar, Slot::ErrorType),
         ]
@@ -150,6 +163,17 @@ pub(super) const PREDICT: &[Interest<Slot>] = &[
         ],
         Want::Scalar,
         Slot::Count(Tokens::Output),
+    ),
+    response(
+        &["metadata", "billableCharacterCount"],
+        Want::Scalar,
+        Slot::Count(Tokens::Characters),
+    ),
+    // One that was held back has none.
+    response(
+        &["predictions", EACH, "bytesBase64Encoded"],
+        Want::Mark,
+        Slot::Piece(Tokens::Images),
     ),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),

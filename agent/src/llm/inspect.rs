@@ -167,6 +167,7 @@ impl Inspector {
         });
         let Settled {
             usage,
+            split,
             provenance,
             method,
             claim,
@@ -204,12 +205,13 @@ impl Inspector {
             speed: reading.counts.speed,
             inference_geo: reading.counts.inference_geo,
             usage,
+            split,
             provenance,
             method,
             provider_error: reading.error,
             stated_cost: reading.counts.stated_cost.filter(|_| is_cost_final),
             claim,
-            has_other_models: reading.counts.has_other_models,
+            is_charged_otherwise: reading.counts.is_charged_otherwise || facts.is_annotated,
             rpc,
             part,
             problems: self.problems.0,

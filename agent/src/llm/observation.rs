@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Api;
 use super::rpc_session::{Part, RpcSession};
+use super::share::Split;
 use super::tokens::Method;
 use super::usage::{Provenance, Usage};
 
@@ -57,6 +58,8 @@ pub struct Observation {
     pub inference_geo: Option<String>,
     /// Token counts.
     pub usage: Usage,
+    /// Which model they are of, where several had a part in the response.
+    pub split: Option<Box<Split>>,
     /// The weakest provenance among the counts that are reported.
     pub provenance: Provenance,
     /// How counts were estimated. `None` of an estimate is a count that the
@@ -69,9 +72,8 @@ pub struct Observation {
     pub stated_cost: Option<Decimal>,
     /// Whether other exchanges state the same tokens.
     pub claim: Claim,
-    /// Part of the tokens is another model's, whose price is not that of the
-    /// model named here.
-    pub has_other_models: bool,
+    /// The provider charges it by terms that the usage does not tell.
+    pub is_charged_otherwise: bool,
     /// The call of a tool or an agent, where the exchange is one.
     pub rpc: Option<Rpc>,
     /// What it means for the calls of a session, and of which.

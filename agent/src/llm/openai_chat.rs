@@ -11,6 +11,7 @@
 use super::json::{EACH, Interest, Want};
 use super::reading::{Counts, Draft, Reading, Slot, response};
 use super::request::{RequestSlot, request};
+use super::share::Stated;
 use super::usage::Usage;
 
 /// What is read of a request.
@@ -67,6 +68,17 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     // Groq, in its last chunk, asked or not.
     response(&["x_groq", "usage"], Want::Value, Slot::Usage),
     response(&["x_groq", "error"], Want::Mark, Slot::Error),
+    // Of its systems of several models, in the body and in the last chunk.
+    response(
+        &["usage_breakdown", "models", EACH],
+        Want::Value,
+        Slot::Part,
+    ),
+    response(
+        &["x_groq", "usage_breakdown", "models", EACH],
+        Want::Value,
+        Slot::Part,
+    ),
     // llama.cpp, in its last chunk, asked or not.
     response(&["timings"], Want::Value, Slot::Timings),
     response(&["choices", EACH], Want::Mark, Slot::Choice),
@@ -190,11 +202,26 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
 ];
 
-/// What was used: by the usage, or else by the server's own timings.
-pub(super) fn totals(counts: &Counts) -> Usage {
-    match counts.fallback {
+/// What was used: by the usage, or else by the server's own timings. Where other
+/// models did the work, the usage is their sum, or nobody knows what is whose.
+pub(super) fn stated(counts: &Counts) -> Stated {
+    let own = match counts.fallback {
         Some(fallback) if counts.usage.is_empty() => fallback,
-        Some(_) | None => counts.sum(),
+        Some(_) | None => counts.usage,
+    };
+    if !counts.is_passed_on {
+        return own.into();
+    }
+    let mut others = counts.others.clone();
+    let sum = others.sum();
+    let tokens = |usage: &Usage| (usage.input, usage.output);
+    if !own.is_empty() && tokens(&own) != tokens(&sum) {
+        others.add(None, &Usage::default());
+    }
+    Stated {
+        own: if own.is_empty() { sum } else { own },
+        others,
+        is_passed_on: true,
     }
 }
 

@@ -10,7 +10,8 @@
 
 use super::json::{EACH, Interest, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
-use super::request::{RequestSlot, request};
+use super::request::{RequestFacts, RequestSlot, request};
+use super::share::Stated;
 use super::tokens::Tally;
 
 /// What is read of a request.
@@ -33,6 +34,8 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["input", EACH, "input"], Want::Text, RequestSlot::Text),
     request(&["input", EACH, "output"], Want::Text, RequestSlot::Text),
     request(&["tools"], Want::Source, RequestSlot::Text),
+    // Of the one tool that has a model.
+    request(&["tools", EACH, "model"], Want::Scalar, RequestSlot::Drawer),
 ];
 
 /// What is read of a body, where the response is the document.
@@ -48,8 +51,10 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
     response(&["background"], Want::Scalar, Slot::Background),
     response(&["usage"], Want::Value, Slot::Usage),
-    // Not in the usage: images are drawn by another model.
+    // Not in the usage: images are drawn by another model, drawings by a third.
     response(&["tool_usage", "image_gen"], Want::Value, Slot::Beside),
+    response(&["output", EACH, "svg_usage"], Want::Value, Slot::Beside),
+    response(&["tools", EACH, "model"], Want::Scalar, Slot::Drawer),
     response(
         &["tool_usage", "web_search", "num_requests"],
         Want::Scalar,
@@ -91,6 +96,16 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
         Slot::Beside,
     ),
     response(
+        &["response", "output", EACH, "svg_usage"],
+        Want::Value,
+        Slot::Beside,
+    ),
+    response(
+        &["response", "tools", EACH, "model"],
+        Want::Scalar,
+        Slot::Drawer,
+    ),
+    response(
         &["response", "tool_usage", "web_search", "num_requests"],
         Want::Scalar,
         Slot::Count(Tokens::Searches),
@@ -113,6 +128,20 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     // Of an event of type `error`, which is flat.
     response(&["code"], Want::Scalar, Slot::ErrorCode),
 ];
+
+/// What was used. Who drew the images is said by the tool, in the answer or as
+/// it was asked for; which model stands in where neither names one changes.
+pub(super) fn stated(reading: &Reading, facts: &RequestFacts) -> Stated {
+    let mut others = reading.counts.others.clone();
+    if let Some(drawer) = reading.drawer.as_deref().or(facts.drawer.as_deref()) {
+        others.name(drawer);
+    }
+    Stated {
+        own: reading.counts.sum(),
+        others,
+        is_passed_on: false,
+    }
+}
 
 /// Takes a body. A response that is queued or in progress is fetched later, by
 /// another exchange.

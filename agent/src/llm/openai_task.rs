@@ -11,8 +11,9 @@
 
 use super::json::{EACH, Interest, Want};
 use super::multipart::Field;
-use super::reading::{Draft, Reading, Slot, Tokens, response};
+use super::reading::{Counts, Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestFacts, RequestSlot, request};
+use super::usage::Usage;
 
 /// What is read of a request.
 pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
@@ -24,6 +25,24 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["query"], Want::Text, RequestSlot::Text),
     request(&["documents", EACH], Want::Text, RequestSlot::Text),
+    // Of documents, whose pages then cost more.
+    request(
+        &["document_annotation_format"],
+        Want::Mark,
+        RequestSlot::Annotation,
+    ),
+    request(
+        &["bbox_annotation_format"],
+        Want::Mark,
+        RequestSlot::Annotation,
+    ),
+];
+
+/// The same of a text that is to be read out.
+pub(super) const SPEECH: &[Interest<RequestSlot>] = &[
+    request(&["model"], Want::Scalar, RequestSlot::Model),
+    request(&["stream_format"], Want::Scalar, RequestSlot::StreamFormat),
+    request(&["input"], Want::Text, RequestSlot::Spoken),
 ];
 
 /// Takes a field of a request that is a form.
@@ -44,6 +63,8 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["usage"], Want::Value, Slot::Usage),
     // Drawings are another model's work, stated apart.
     response(&["svg_usage"], Want::Value, Slot::Beside),
+    // Of pages.
+    response(&["usage_info"], Want::Value, Slot::Usage),
     // Of videos, which have no usage otherwise.
     response(&["seconds"], Want::Scalar, Slot::Count(Tokens::Seconds)),
     response(&["error"], Want::Mark, Slot::Error),
@@ -61,6 +82,27 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
 ];
+
+/// What is read of the answer of a model that draws: images have a price each
+/// where no tokens are stated.
+pub(super) const IMAGES: &[Interest<Slot>] = &[
+    response(&["data", EACH], Want::Mark, Slot::Piece(Tokens::Images)),
+    response(&["model"], Want::Scalar, Slot::Model),
+    response(&["usage"], Want::Value, Slot::Usage),
+    response(&["svg_usage"], Want::Value, Slot::Beside),
+    response(&["error"], Want::Mark, Slot::Error),
+    response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
+    response(&["error", "type"], Want::Scalar, Slot::ErrorType),
+];
+
+/// What was used by a model that draws.
+pub(super) fn images(counts: &Counts) -> Usage {
+    let mut usage = counts.sum();
+    if usage.has_tokens() || !counts.others.is_empty() {
+        usage.images = None;
+    }
+    usage
+}
 
 /// Takes an event.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {

@@ -33,6 +33,7 @@ enum Slot {
     OutputAudio,
     OutputImage,
     Searches,
+    Pages,
     Seconds,
     ServiceTier,
     Cost,
@@ -129,6 +130,14 @@ const TABLE: &[Interest<Slot>] = &[
         ],
         Slot::CacheReadImage,
     ),
+    // Of the tool that draws.
+    scalar(&["cached_tokens"], Slot::CacheRead),
+    scalar(
+        &["cached_tokens_details", "cached_image_tokens"],
+        Slot::CacheReadImage,
+    ),
+    // Mistral's of documents.
+    scalar(&["pages_processed"], Slot::Pages),
     // Transcriptions that are billed by their length.
     scalar(&["seconds"], Slot::Seconds),
     // DeepSeek.
@@ -261,6 +270,7 @@ fn read(raw: &[u8]) -> (Counts, Option<u64>) {
             Slot::OutputAudio => &mut usage.output_audio,
             Slot::OutputImage => &mut usage.output_image,
             Slot::Searches => &mut usage.searches,
+            Slot::Pages => &mut usage.pages,
             Slot::Seconds => return usage.seconds = seconds(raw).or(usage.seconds),
             Slot::ServiceTier => return service_tier = code(raw),
             Slot::Cost => return cost = amount(raw).or(cost),

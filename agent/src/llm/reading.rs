@@ -13,11 +13,13 @@
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde_json::value::RawValue;
 
 use super::json::{Found, Interest, Path, Want};
 use super::observation::RpcOutcome;
 use super::request::RequestFacts;
 use super::rpc_session::{News, RpcId};
+use super::share::Shares;
 use super::tokens::{Answer, Tally, Vocabulary};
 use super::usage::Usage;
 use super::{bedrock_invoke, eventstream, openai_usage, protobuf, xai_grpc};
@@ -57,10 +59,16 @@ pub(super) enum Slot {
     Usage,
     /// What another model used for this response, stated apart.
     Beside,
+    /// What one of several models used, of which the usage is the sum.
+    Part,
+    /// The model that draws the images of this response.
+    Drawer,
     /// A count that stands outside of any usage object.
     Count(Tokens),
     /// A count of which each in the document is a part.
     Sum(Tokens),
+    /// One of what is counted.
+    Piece(Tokens),
     /// Counts of the host, which count where the model states none.
     Fallback,
     /// Whether this document is the last.
@@ -92,6 +100,9 @@ pub(super) enum Tokens {
     Seconds,
     /// Made by the provider, not tokens.
     Searches,
+    /// Pieces, not tokens.
+    Images,
+    Characters,
     /// Units of 1e-10 USD, not tokens.
     CostTicks,
 }
@@ -115,6 +126,7 @@ pub(super) struct Draft {
     /// Why generation ended, where that is a number.
     pub(super) finish_number: Option<u64>,
     pub(super) counts: Option<Counts>,
+    pub(super) drawer: Option<String>,
     pub(super) text: Tally<Answer>,
     pub(super) has_error: bool,
     pub(super) error_code: Option<String>,
@@ -137,6 +149,7 @@ impl Draft {
                 Slot::Choice => self.has_choice = true,
                 Slot::Error => self.has_error = true,
                 Slot::Done => self.is_done = true,
+                Slot::Piece(of) => self.add(Counts::of(of, Some(1))),
                 Slot::Id
                 | Slot::Model
                 | Slot::ServiceTier
@@ -149,6 +162,8 @@ impl Draft {
                 | Slot::Timings
                 | Slot::Usage
                 | Slot::Beside
+                | Slot::Part
+                | Slot::Drawer
                 | Slot::Count(_)
                 | Slot::Sum(_)
                 | Slot::Fallback
@@ -206,16 +221,10 @@ impl Draft {
                         }
                         return;
                     }
-                    Slot::Usage | Slot::Beside if raw == b"null" => return,
-                    Slot::Beside => {
-                        let beside = parse(raw).usage;
-                        if !beside.is_empty() {
-                            let counts = self.counts.get_or_insert_default();
-                            counts.beside = Some(beside);
-                            counts.has_other_models |= beside.has_tokens();
-                        }
-                        return;
-                    }
+                    Slot::Usage | Slot::Beside | Slot::Part if raw == b"null" => return,
+                    Slot::Beside => return self.take_beside(raw, parse),
+                    Slot::Part => return self.take_part(raw, parse),
+                    Slot::Drawer => (&mut self.drawer, label(raw)),
                     Slot::Usage => {
                         let counts = parse(raw);
                         if !counts.is_empty() {
@@ -223,12 +232,34 @@ impl Draft {
                         }
                         return;
                     }
-                    Slot::Choice | Slot::Error | Slot::Text => return,
+                    Slot::Choice | Slot::Error | Slot::Text | Slot::Piece(_) => return,
                 };
                 if value.is_some() {
                     *field = value;
                 }
             }
+        }
+    }
+
+    /// Takes the usage of another model, which may be named in it. One that
+    /// used nothing has no part in the response.
+    fn take_beside(&mut self, raw: &[u8], parse: fn(&[u8]) -> Counts) {
+        let beside = parse(raw).usage;
+        if beside.has_tokens() {
+            let model = named_in(raw).and_then(|named| named.model());
+            let counts = self.counts.get_or_insert_default();
+            counts.others.add(model.as_deref(), &beside);
+        }
+    }
+
+    /// Takes a model and its usage.
+    fn take_part(&mut self, raw: &[u8], parse: fn(&[u8]) -> Counts) {
+        let Some(part) = named_in(raw) else { return };
+        if let Some(usage) = part.usage {
+            let usage = parse(usage.get().as_bytes()).usage;
+            let counts = self.counts.get_or_insert_default();
+            counts.others.add(part.model().as_deref(), &usage);
+            counts.is_passed_on = true;
         }
     }
 
@@ -244,7 +275,10 @@ impl Draft {
     }
 
     fn sum(&mut self, of: Tokens, raw: &[u8]) {
-        let newer = Counts::of(of, count(raw));
+        self.add(Counts::of(of, count(raw)));
+    }
+
+    fn add(&mut self, newer: Counts) {
         let known = self.counts.get_or_insert_default();
         known.usage = known.usage.plus(&newer.usage);
     }
@@ -318,10 +352,17 @@ pub(super) struct Counts {
     pub(super) tool_input: Option<u64>,
     /// What the host counts, where the model says nothing.
     pub(super) fallback: Option<Usage>,
-    /// Spent beside what `usage` says, and to be added to it.
+    /// Spent by the same model beside what `usage` says, and to be added to it.
     pub(super) beside: Option<Usage>,
-    /// Part of it is another model's, at a price of its own.
-    pub(super) has_other_models: bool,
+    /// Spent by others, likewise.
+    pub(super) others: Shares,
+    /// The models that had a go at a message until one answered, of which the
+    /// usage may or may not be the sum.
+    pub(super) hops: Shares,
+    /// `usage` is the sum of what `others` spent.
+    pub(super) is_passed_on: bool,
+    /// It is charged by terms that the usage does not tell.
+    pub(super) is_charged_otherwise: bool,
     /// The model that answered in another's place.
     pub(super) answered_by: Option<String>,
     pub(super) service_tier: Option<String>,
@@ -338,7 +379,14 @@ impl Counts {
         self.tool_input = newer.tool_input.or(self.tool_input);
         self.fallback = newer.fallback.or(self.fallback);
         self.beside = newer.beside.or(self.beside);
-        self.has_other_models |= newer.has_other_models;
+        if !newer.others.is_empty() {
+            self.others = newer.others;
+        }
+        if !newer.hops.is_empty() {
+            self.hops = newer.hops;
+        }
+        self.is_passed_on |= newer.is_passed_on;
+        self.is_charged_otherwise |= newer.is_charged_otherwise;
         self.answered_by = newer.answered_by.or(self.answered_by.take());
         self.service_tier = newer.service_tier.or(self.service_tier.take());
         self.speed = newer.speed.or(self.speed.take());
@@ -357,12 +405,15 @@ impl Counts {
             (Some(one), Some(other)) => Some(one.plus(&other)),
             (known, None) | (None, known) => known,
         };
+        let mut others = std::mem::take(&mut self.others);
+        others.extend(other.others.clone());
         self.merge(other);
         self.usage = usage;
         self.beside = beside;
+        self.others = others;
     }
 
-    /// All that was used, where what stands beside the usage is not in it.
+    /// All that the model used, where what stands beside the usage is not in it.
     pub(super) fn sum(&self) -> Usage {
         self.beside
             .map_or(self.usage, |beside| self.usage.plus(&beside))
@@ -377,6 +428,8 @@ impl Counts {
             Tokens::CacheRead => counts.usage.cache_read = count,
             Tokens::Reasoning => counts.usage.reasoning = count,
             Tokens::Searches => counts.usage.searches = count,
+            Tokens::Images => counts.usage.images = count,
+            Tokens::Characters => counts.usage.characters = count,
             Tokens::Total => counts.total = count,
             Tokens::Seconds => counts.usage.seconds = count.map(Decimal::from),
             Tokens::CostTicks => {
@@ -396,6 +449,8 @@ pub(super) struct Reading {
     pub(super) service_tier: Option<String>,
     pub(super) finish_reason: Option<String>,
     pub(super) counts: Counts,
+    /// The model that draws the images of this response.
+    pub(super) drawer: Option<String>,
     /// What the head of the response counts.
     pub(super) head_usage: Usage,
     pub(super) error: Option<String>,
@@ -443,6 +498,7 @@ impl Reading {
         self.service_tier = draft.service_tier.or(self.service_tier.take());
         self.finish_reason = draft.finish_reason.or(self.finish_reason.take());
         self.is_background |= draft.is_background;
+        self.drawer = draft.drawer.or(self.drawer.take());
         if let Some(counts) = draft.counts {
             self.counts.merge(counts);
             self.text_since_usage = Some(Tally::default());
@@ -468,6 +524,25 @@ fn is_encoding_of(raw: &[u8], text: Option<&str>) -> bool {
         .strip_prefix(b"\"")
         .and_then(|raw| raw.strip_suffix(b"\""));
     inner.is_some() && inner == text.map(str::as_bytes)
+}
+
+/// An object that names a model, beside what that used.
+#[derive(serde::Deserialize)]
+struct NamedUsage<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+impl NamedUsage<'_> {
+    fn model(&self) -> Option<String> {
+        label(self.model?.get().as_bytes())
+    }
+}
+
+fn named_in(raw: &[u8]) -> Option<NamedUsage<'_>> {
+    serde_json::from_slice(raw).ok()
 }
 
 /// A name or identifier: a string without control characters, cut to its bound.

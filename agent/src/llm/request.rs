@@ -30,8 +30,14 @@ pub(super) enum RequestSlot {
     StreamFormat,
     /// Whether the response is to be made apart from this exchange.
     Background,
+    /// The model that is to draw images.
+    Drawer,
     /// Text that becomes prompt tokens.
     Text,
+    /// Text that is read out, by the character.
+    Spoken,
+    /// Pages are to be annotated.
+    Annotation,
     /// A reference to a prompt that the provider has kept.
     Stateful,
     /// How long a part of the prompt is to be cached.
@@ -50,10 +56,18 @@ pub(super) enum RequestSlot {
 #[derive(Debug, Default)]
 pub(super) struct RequestFacts {
     pub(super) model: Option<String>,
+    /// The model that is to draw images.
+    pub(super) drawer: Option<String>,
     pub(super) stream: Option<bool>,
     /// Everything that can be counted: text and tool definitions. Images and
     /// documents are not in it.
     pub(super) text: Tally<Prompt>,
+    /// Characters of text that is read out.
+    pub(super) spoken: u64,
+    /// The request was seen whole.
+    pub(super) is_whole: bool,
+    /// Pages are to be annotated, each at another price.
+    pub(super) is_annotated: bool,
     /// Part of the prompt is not in the request.
     pub(super) is_stateful: bool,
     /// The method of a remote procedure call.
@@ -75,6 +89,7 @@ impl RequestFacts {
         match found {
             Found::Value { slot, raw, .. } => match slot {
                 RequestSlot::Model => self.model = label(raw).or(self.model.take()),
+                RequestSlot::Drawer => self.drawer = label(raw).or(self.drawer.take()),
                 RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
                 RequestSlot::Background => self.is_background = raw == b"true",
                 RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
@@ -86,13 +101,31 @@ impl RequestFacts {
                     let hour = raw == b"\"1h\"";
                     self.caches_for_an_hour = Some(self.caches_for_an_hour.unwrap_or(true) && hour);
                 }
-                RequestSlot::Text | RequestSlot::Stateful => {}
+                RequestSlot::Text
+                | RequestSlot::Spoken
+                | RequestSlot::Annotation
+                | RequestSlot::Stateful => {}
             },
+            Found::Begin {
+                slot: RequestSlot::Spoken,
+                ..
+            } => self.spoken = 0,
             Found::Begin { place, .. } => self.text.begin(place),
+            Found::Part {
+                slot: RequestSlot::Spoken,
+                bytes,
+            } => {
+                // All but the first byte of a character begin with the bits 10.
+                let begun = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+                self.spoken = self.spoken.saturating_add(begun as u64);
+            }
             Found::Part { bytes, .. } => {
                 let vocabulary = self.vocabulary().unwrap_or_default();
                 self.text.push(bytes, vocabulary);
             }
+            Found::Mark {
+                slot: RequestSlot::Annotation,
+            } => self.is_annotated = true,
             Found::Mark { .. } => self.is_stateful = true,
         }
     }

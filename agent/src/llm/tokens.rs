@@ -63,6 +63,8 @@ pub enum Method {
     Cl100kBase,
     /// The text was counted in the vocabulary of another model, or in part.
     Approximate,
+    /// No tokens: the characters of the request, by which it is charged.
+    Characters,
 }
 
 impl Method {
@@ -73,6 +75,7 @@ impl Method {
             Self::O200kBase => "o200k_base",
             Self::Cl100kBase => "cl100k_base",
             Self::Approximate => "approximate",
+            Self::Characters => "characters",
         }
     }
 }
@@ -105,6 +108,27 @@ pub(super) struct Guess {
 }
 
 impl Guess {
+    /// Of what was stated, which is no guess.
+    pub(super) fn measured(usage: Usage) -> Self {
+        Self {
+            usage,
+            provenance: Provenance::Measured,
+            method: None,
+        }
+    }
+
+    /// Of a text that was read out.
+    pub(super) fn of_characters(characters: u64) -> Self {
+        Self {
+            usage: Usage {
+                characters: Some(characters),
+                ..Usage::default()
+            },
+            provenance: Provenance::Estimated,
+            method: Some(Method::Characters),
+        }
+    }
+
     /// Of what was stated, with the prompt where that was not, and with the
     /// answer in any case.
     pub(super) fn new(stated: Usage, input: Option<Estimate>, output: Option<Estimate>) -> Self {

@@ -47,6 +47,13 @@ pub struct Usage {
     pub searches: Option<u64>,
     /// Seconds of sound or video, where that is what is billed.
     pub seconds: Option<Decimal>,
+    /// Images drawn or looked at, where they are billed by the piece.
+    pub images: Option<u64>,
+    /// Characters read out or taken in, where that may be what is billed: beside
+    /// tokens, they are another measure of the same text.
+    pub characters: Option<u64>,
+    /// Pages of documents.
+    pub pages: Option<u64>,
 }
 
 impl Usage {
@@ -71,6 +78,9 @@ impl Usage {
         self.cache_read_image = newer.cache_read_image.or(self.cache_read_image);
         self.searches = newer.searches.or(self.searches);
         self.seconds = newer.seconds.or(self.seconds);
+        self.images = newer.images.or(self.images);
+        self.characters = newer.characters.or(self.characters);
+        self.pages = newer.pages.or(self.pages);
     }
 
     /// The sum, field by field, of what is known.
@@ -97,6 +107,9 @@ impl Usage {
                 (Some(one), Some(other)) => one.checked_add(other),
                 (known, None) | (None, known) => known,
             },
+            images: plus(self.images, other.images),
+            characters: plus(self.characters, other.characters),
+            pages: plus(self.pages, other.pages),
         }
     }
 

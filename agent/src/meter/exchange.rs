@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::awaiting::{Awaiting, Held};
 use super::pace::Pace;
 use super::payload::{Payload, PayloadSink};
-use super::prices::{Call, PriceTable};
+use super::prices::PriceTable;
 use super::reason::{Decision, Reason};
 use super::record::{OutcomeKind, Process, Protocol, Record, RecordSink};
 use super::timestamp::Timestamp;
@@ -440,22 +440,10 @@ impl Exchange {
         self.problems.append(&mut seen.problems);
         let opening = &mut self.opening;
         let provider = opening.provider.as_ref().map(Provider::as_str);
-        // One price cannot be that of two models.
-        let priced = |model: &Option<String>| model.clone().filter(|_| !seen.has_other_models);
-        let (request_model, response_model) =
-            (priced(&seen.request_model), priced(&seen.response_model));
-        let cost = self.meter.prices.cost_of(
-            &Call {
-                provider: provider.unwrap_or_default(),
-                host: opening.host.as_deref(),
-                request_model: request_model.as_deref(),
-                response_model: response_model.as_deref(),
-                service_tier: seen.service_tier.as_deref(),
-                speed: seen.speed.as_deref(),
-                inference_geo: seen.inference_geo.as_deref(),
-                stated: seen.stated_cost,
-            },
-            &seen.usage,
+        let cost = self.meter.prices.cost_of_seen(
+            provider.unwrap_or_default(),
+            opening.host.as_deref(),
+            &seen,
         );
         let since_head = |at: Instant| {
             at.saturating_duration_since(self.head_forwarded_at.unwrap_or(self.opened_at))

@@ -12,6 +12,7 @@ pub(super) mod invariant;
 mod kind;
 mod litellm;
 mod model;
+mod place;
 mod rate;
 mod sheet;
 mod tier;
@@ -22,11 +23,12 @@ use std::fmt;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use alias::aliases;
-use factor::aws_region;
 use file::{File, Model, Providers};
+use place::Place;
 
 use super::record::CostProvenance;
+use crate::llm::observation::Observation;
+use crate::llm::share::Split;
 use crate::llm::usage::Usage;
 
 /// Figures as of the date in the file.
@@ -52,7 +54,7 @@ pub struct Call<'a> {
     pub response_model: Option<&'a str>,
     /// The service tier stated in the response.
     pub service_tier: Option<&'a str>,
-    /// Anthropic's `usage.speed`.
+    /// Anthropic's `usage.speed`, or the latency that Bedrock states.
     pub speed: Option<&'a str>,
     /// Anthropic's `usage.inference_geo`.
     pub inference_geo: Option<&'a str>,
@@ -129,6 +131,26 @@ impl PriceTable {
         &self.version
     }
 
+    /// What an exchange cost by what was seen of it, called at a provider's host.
+    #[must_use]
+    pub fn cost_of_seen(&self, provider: &str, host: Option<&str>, seen: &Observation) -> Cost {
+        let call = Call {
+            provider,
+            host,
+            request_model: seen.request_model.as_deref(),
+            response_model: seen.response_model.as_deref(),
+            service_tier: seen.service_tier.as_deref(),
+            speed: seen.speed.as_deref(),
+            inference_geo: seen.inference_geo.as_deref(),
+            stated: seen.stated_cost,
+        };
+        match &seen.split {
+            _ if seen.is_charged_otherwise && call.stated.is_none() => Cost::default(),
+            Some(split) => self.cost_of_split(&call, split),
+            None => self.cost_of(&call, &seen.usage),
+        }
+    }
+
     /// [`cost_of`](Self::cost_of) for a call of which only this much is known.
     #[must_use]
     pub fn cost(
@@ -173,20 +195,39 @@ impl PriceTable {
         }
     }
 
-    /// The entry of a model, and its name. On a host of a region of AWS that
-    /// region's comes first, if there is one.
+    /// What a call cost in which several models had a part, each at its own
+    /// price. Unpriced when one of them is.
+    #[must_use]
+    pub fn cost_of_split(&self, call: &Call<'_>, split: &Split) -> Cost {
+        let own = split.own.iter().map(|usage| (*call, usage));
+        let others = split.others.iter().map(|share| {
+            let call = Call {
+                request_model: None,
+                response_model: share.model.as_deref(),
+                ..*call
+            };
+            (call, &share.usage)
+        });
+        if call.stated.is_some() {
+            return self.cost_of(call, &Usage::default());
+        }
+        let sum = own
+            .chain(others)
+            .try_fold(Decimal::ZERO, |sum, (call, usage)| {
+                sum.checked_add(self.cost_of(&call, usage).usd?)
+            });
+        sum.map_or_else(Cost::default, |usd| Cost {
+            usd: Some(usd.normalize()),
+            provenance: CostProvenance::Priced,
+        })
+    }
+
+    /// The entry of a model, and its name; that of the place it is called in
+    /// comes first.
     fn find(&self, provider: &str, host: Option<&str>, id: &str) -> Option<(&str, &Model)> {
         let models = self.providers.get(provider)?;
         let id = id.to_ascii_lowercase();
-        let named = |name: &str| models.get_key_value(name);
-        let region = host.and_then(aws_region);
-        aliases(&id)
-            .find_map(|alias| {
-                region
-                    .and_then(|region| named(&format!("{region}/{alias}")))
-                    .or_else(|| named(alias))
-            })
-            .map(|(name, model)| (name.as_str(), model))
+        Place::of(host, &id).find(models, &id)
     }
 }
 

@@ -141,7 +141,9 @@ apis! {
     CohereEmbed => "embeddings",
     /// Documents ranked by Cohere.
     CohereRerank => "retrieval",
-    /// Cohere's smaller calls, billed by their own units: classes, pages, speech.
+    /// Documents read by Cohere, billed by the page.
+    CohereParse => "ocr",
+    /// Cohere's smaller calls, billed by their own units: classes, speech.
     CohereOther => "generate_content",
     /// Chats of Ollama.
     OllamaChat => "chat",
@@ -229,6 +231,7 @@ impl Api {
             | Self::CohereGenerate
             | Self::CohereEmbed
             | Self::CohereRerank
+            | Self::CohereParse
             | Self::CohereOther
             | Self::OllamaChat
             | Self::OllamaGenerate

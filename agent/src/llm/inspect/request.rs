@@ -164,6 +164,7 @@ impl Request {
             return;
         };
         if body.end(problems) {
+            self.facts.is_whole = true;
             self.facts.stream.get_or_insert(self.streams_unasked);
         }
         if !decoder.is_at_end() {

@@ -4,6 +4,7 @@ use super::response::Response;
 use crate::llm::classify::Counting;
 use crate::llm::observation::{Claim, Ending};
 use crate::llm::request::RequestFacts;
+use crate::llm::share::{Split, Stated};
 use crate::llm::tokens::{Guess, Method};
 use crate::llm::usage::{Provenance, Usage};
 
@@ -11,6 +12,8 @@ use crate::llm::usage::{Provenance, Usage};
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) usage: Usage,
+    /// Whose it is, where several models had a part in it.
+    pub(super) split: Option<Box<Split>>,
     pub(super) provenance: Provenance,
     /// How the counts were estimated, if any was.
     pub(super) method: Option<Method>,
@@ -27,11 +30,13 @@ pub(super) fn settle(
     facts: &RequestFacts,
     ending: Ending,
 ) -> Settled {
+    let (guess, stated) = weigh(response, facts, ending);
     let Guess {
         usage,
         provenance,
         method,
-    } = weigh(response, facts, ending);
+    } = guess;
+    let (usage, split) = stated.settled(usage);
     let is_deferred = response.is_success && is_deferred(response, facts);
     let claim = match (counting, provenance) {
         (Counting::Never, _) => return Settled::default(),
@@ -49,6 +54,7 @@ pub(super) fn settle(
     };
     Settled {
         usage,
+        split,
         provenance,
         method,
         claim,
@@ -67,30 +73,31 @@ fn is_deferred(response: &Response, facts: &RequestFacts) -> bool {
     reading.is_deferred || reading.is_background || facts.is_background
 }
 
-fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> Guess {
+/// What the model used that answered, and what is stated of it and of others.
+fn weigh(response: &Response, facts: &RequestFacts, ending: Ending) -> (Guess, Stated) {
     let Some(format) = response.format else {
-        return Guess::default();
+        return <(Guess, Stated)>::default();
     };
     let reading = &response.reading;
-    let stated = format.totals(reading, facts);
+    let stated = format.stated(reading, facts);
     // Running totals are the last word once the stream has ended in any way that
     // says so: its sentinel, or a reason to stop and a clean end.
     let is_whole =
         reading.has_ended || (ending == Ending::Complete && reading.finish_reason.is_some());
     if !stated.is_empty() && (reading.is_usage_final || is_whole || !response.is_success) {
-        return Guess {
-            usage: stated,
-            provenance: Provenance::Measured,
-            method: None,
-        };
+        return (Guess::measured(stated.own), stated);
+    }
+    if format.is_read_out() && response.is_success && facts.is_whole {
+        return (Guess::of_characters(facts.spoken), Stated::default());
     }
     let has_nothing = reading.documents == 0
         || (reading.error.is_some() && reading.text.is_empty() && stated.is_empty());
     let is_guessable = format.is_text() && !is_deferred(response, facts) && !has_nothing;
     if !response.is_success || !is_guessable {
-        return Guess::default();
+        return <(Guess, Stated)>::default();
     }
     let own = reading.read_in(facts);
-    let output = format.estimated_output(reading, stated.output, own);
-    Guess::new(stated, facts.estimated_input(own), output)
+    let output = format.estimated_output(reading, stated.own.output, own);
+    let guess = Guess::new(stated.own, facts.estimated_input(own), output);
+    (guess, stated)
 }

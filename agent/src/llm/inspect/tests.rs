@@ -1,6 +1,7 @@
 use super::*;
 use crate::llm::observation::Claim;
-use crate::llm::usage::Provenance;
+use crate::llm::share::{Share, Split};
+use crate::llm::usage::{Provenance, Usage};
 
 /// Headers of a body.
 fn body_of(content_type: Option<&str>, encoding: Option<&str>) -> Headers {
@@ -223,7 +224,54 @@ fn compactions_and_advisors_are_added_to_the_totals() {
         counts(&seen),
         (Some(2016), Some(1054), Provenance::Measured)
     );
-    assert!(seen.has_other_models);
+    let split = seen.split.expect("an advisor has a price of its own");
+    assert_eq!(
+        split
+            .own
+            .and_then(|own| own.input)
+            .zip(split.own.and_then(|own| own.output)),
+        Some((1017, 55))
+    );
+    assert_eq!(split.others, [share(None, 999, 999)]);
+}
+
+fn share(model: Option<&str>, input: u64, output: u64) -> Share {
+    Share {
+        model: model.map(str::to_owned),
+        usage: Usage {
+            input: Some(input),
+            output: Some(output),
+            ..Usage::default()
+        },
+    }
+}
+
+/// Who used what, after models that declined.
+#[test]
+fn what_models_used_that_declined_is_told_by_the_sums() {
+    let see = |input: u64, output: u64| {
+        let body = format!(
+            r#"{{"model":"a","usage":{{"input_tokens":{input},"output_tokens":{output},"iterations":[
+            {{"type":"message","model":"a","input_tokens":10,"output_tokens":2}},
+            {{"type":"fallback_message","model":"b","input_tokens":12,"output_tokens":5}}]}}}}"#
+        );
+        let seen = observe(Api::AnthropicMessages, "{}", JSON, &body, Ending::Complete);
+        assert_eq!(seen.response_model.as_deref(), Some("b"));
+        (seen.usage.input, seen.split.map(|split| *split))
+    };
+    let own = |input, output| Some(share(None, input, output).usage);
+    assert_eq!(see(12, 5), (Some(12), None));
+    let split = Split {
+        own: own(12, 5),
+        others: vec![share(Some("a"), 10, 2)],
+    };
+    assert_eq!(see(22, 7), (Some(22), Some(split)));
+    // Whose the rest is, nobody says.
+    let unclear = Split {
+        own: own(20, 6),
+        others: vec![Share::default()],
+    };
+    assert_eq!(see(20, 6), (Some(20), Some(unclear)));
 }
 
 #[test]
@@ -234,7 +282,7 @@ fn the_model_that_fell_in_is_the_one_that_answered() {
     let seen = observe(Api::AnthropicMessages, "{}", JSON, body, Ending::Complete);
     assert_eq!(counts(&seen), (Some(10), Some(5), Provenance::Measured));
     assert_eq!(seen.response_model.as_deref(), Some("claude-sonnet-4-6"));
-    assert!(!seen.has_other_models);
+    assert_eq!(seen.split, None);
 }
 
 #[test]

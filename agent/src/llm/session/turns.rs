@@ -16,6 +16,7 @@ use crate::llm::inspect::Problems;
 use crate::llm::observation::{Claim, Ending, Observation, Problem};
 use crate::llm::reading::Reading;
 use crate::llm::request::RequestFacts;
+use crate::llm::share::Stated;
 use crate::llm::tokens::{Estimate, Guess};
 use crate::llm::usage::Provenance;
 
@@ -203,11 +204,13 @@ impl Turn {
         if self.is_silent {
             return;
         }
+        let (guess, stated) = self.settle();
         let Guess {
             usage,
             provenance,
             method,
-        } = self.settle();
+        } = guess;
+        let (usage, split) = stated.settled(usage);
         let facts = std::mem::take(&mut self.facts);
         let reading = std::mem::take(&mut self.reading);
         // What was made over a socket can be fetched over HTTP.
@@ -223,6 +226,7 @@ impl Turn {
             speed: reading.counts.speed,
             inference_geo: reading.counts.inference_geo,
             usage,
+            split,
             provenance,
             method,
             provider_error: reading.error,
@@ -231,7 +235,7 @@ impl Turn {
                 .stated_cost
                 .filter(|_| provenance == Provenance::Measured),
             claim,
-            has_other_models: reading.counts.has_other_models,
+            is_charged_otherwise: reading.counts.is_charged_otherwise,
             rpc: None,
             part: None,
             problems: problems.to_vec(),
@@ -245,25 +249,22 @@ impl Turn {
     }
 
     /// What was used, and how far to trust it: as of a response over HTTP.
-    fn settle(&self) -> Guess {
+    fn settle(&self) -> (Guess, Stated) {
         let reading = &self.reading;
-        let stated = self.call.format().totals(reading, &self.facts);
+        let stated = self.call.format().stated(reading, &self.facts);
         if !stated.is_empty() && reading.has_ended {
-            return Guess {
-                usage: stated,
-                provenance: Provenance::Measured,
-                method: None,
-            };
+            return (Guess::measured(stated.own), stated);
         }
         let has_nothing = reading.documents == 0
             || (reading.error.is_some() && reading.text.is_empty() && stated.is_empty());
         if has_nothing {
-            return Guess::default();
+            return <(Guess, Stated)>::default();
         }
         let own = reading.read_in(&self.facts);
         // Sound is not written in letters that could be counted.
         let of_text = reading.text.estimate(own).filter(|_| !self.has_sound);
-        let output = stated.output.map(Estimate::stated).or(of_text);
-        Guess::new(stated, self.facts.estimated_input(own), output)
+        let output = stated.own.output.map(Estimate::stated).or(of_text);
+        let guess = Guess::new(stated.own, self.facts.estimated_input(own), output);
+        (guess, stated)
     }
 }

@@ -1,7 +1,7 @@
 //! The names a model goes by.
 
 /// Prefixes by which Bedrock names the regions that an inference profile may use.
-const PROFILES: [&str; 9] = [
+pub(super) const PROFILES: [&str; 9] = [
     "us-gov.", "us.", "eu.", "apac.", "au.", "jp.", "ca.", "sa.", "global.",
 ];
 

@@ -5,7 +5,7 @@ use std::fmt;
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         /// What a price is of. Prices of tokens are in US dollars per million;
-        /// those per second and per search in US dollars each.
+        /// those that are per something else in US dollars each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(super) enum Kind {
             $($(#[$doc])* $variant,)*
@@ -61,14 +61,23 @@ kinds! {
     OutputImage => "output_image",
     /// A second of sound or video, where that is billed.
     PerSecond => "per_second",
-    /// A search that the provider made.
+    /// A search that the provider made, or a query that it ranked by.
     PerSearch => "per_search",
+    /// An image, whatever its size, where it is not billed by tokens.
+    PerImage => "per_image",
+    /// A character of text, in place of all tokens.
+    PerCharacter => "per_character",
+    /// A page of a document.
+    PerPage => "per_page",
 }
 
 impl Kind {
     /// Whether it is a price of tokens.
     pub(super) fn is_of_tokens(self) -> bool {
-        !matches!(self, Self::PerSecond | Self::PerSearch)
+        !matches!(
+            self,
+            Self::PerSecond | Self::PerSearch | Self::PerImage | Self::PerCharacter | Self::PerPage
+        )
     }
 
     /// What it is a kind of, and costs the same as if nothing is said of it.
@@ -80,7 +89,13 @@ impl Kind {
             Self::CacheWrite1h | Self::CacheWrite12h => Some(Self::CacheWrite),
             Self::CacheReadAudio | Self::CacheReadImage => Some(Self::CacheRead),
             Self::Reasoning | Self::OutputAudio | Self::OutputImage => Some(Self::Output),
-            Self::Input | Self::Output | Self::PerSecond | Self::PerSearch => None,
+            Self::Input
+            | Self::Output
+            | Self::PerSecond
+            | Self::PerSearch
+            | Self::PerImage
+            | Self::PerCharacter
+            | Self::PerPage => None,
         }
     }
 

@@ -30,18 +30,22 @@ impl Model {
             None | Some(0) => Decimal::ZERO,
             Some(count) => Decimal::from(count).checked_mul(self.unit(tier, Kind::PerSearch)?)?,
         };
-        let tokens = if is_billed_by_length(tier, usage) {
-            Decimal::ZERO
-        } else {
-            let millionths = self.tokens(tier, usage)?;
-            millionths
-                .checked_mul(Decimal::new(1, 6))?
-                .checked_mul(self.factor(call)?)?
+        let images = pieces(tier, Kind::PerImage, usage.images)?;
+        let pages = pieces(tier, Kind::PerPage, usage.pages)?;
+        let text = match usage.characters.zip(tier.rates.get(&Kind::PerCharacter)) {
+            Some((characters, Rate(rate))) => Decimal::from(characters).checked_mul(*rate)?,
+            None if is_billed_otherwise(tier, usage) => Decimal::ZERO,
+            None => {
+                let millionths = self.tokens(tier, usage)?;
+                millionths
+                    .checked_mul(Decimal::new(1, 6))?
+                    .checked_mul(self.factor(call)?)?
+            }
         };
-        let usd = tokens
-            .checked_add(seconds.unwrap_or_default())?
-            .checked_add(searches)?;
-        Some(usd.normalize())
+        [seconds.unwrap_or_default(), searches, images, pages]
+            .into_iter()
+            .try_fold(text, Decimal::checked_add)
+            .map(|usd| usd.normalize())
     }
 
     /// The prices of a tier as the response names it. One that is not in the
@@ -92,6 +96,12 @@ impl Model {
         {
             return None;
         }
+        // A model that draws may write as well, and not say how much it did: then
+        // it states images of the input, if only that there were none.
+        let draws_unsaid = usage.output_image.is_none() && usage.input_image.is_some();
+        if draws_unsaid && usage.output.is_none_or(|output| output > 0) && self.draws_and_writes() {
+            return None;
+        }
         let brackets = Brackets::of(tier, input);
         let prompt = brackets.prompt(input, usage)?;
         let output = known_or_free(usage.output, tier, Kind::is_of_output)?;
@@ -105,6 +115,11 @@ impl Model {
         rates
             .get(&kind)
             .is_some_and(|own| kind.of().and_then(|of| rate(rates, of)) != Some(*own))
+    }
+
+    /// Whether what it draws and what it writes have prices that differ.
+    fn draws_and_writes(&self) -> bool {
+        self.standard.rates.contains_key(&Kind::Output) && self.prices_apart(Kind::OutputImage)
     }
 
     /// The product of the factors that apply. A speed, a place or a region that
@@ -145,11 +160,30 @@ impl Model {
     }
 }
 
-/// Whether the provider bills the length of a recording and no tokens: some do
-/// one or the other, and state only what they did.
-fn is_billed_by_length(tier: &Prices, usage: &Usage) -> bool {
+/// Whether the provider bills the length of a recording, or pieces, and no
+/// tokens: some do one or the other, and state only what they did. Searches are
+/// billed beside tokens, where those have a price.
+fn is_billed_otherwise(tier: &Prices, usage: &Usage) -> bool {
     let has_tokens = usage.input.is_some() || usage.output.is_some();
-    usage.seconds.is_some() && !has_tokens && tier.rates.contains_key(&Kind::PerSecond)
+    let mut kinds = tier.rates.keys();
+    let by_search_alone = usage.searches.is_some() && !kinds.any(|kind| kind.is_of_tokens());
+    let is_billed = [
+        (Kind::PerSearch, by_search_alone),
+        (Kind::PerSecond, usage.seconds.is_some()),
+        (Kind::PerImage, usage.images.is_some()),
+        (Kind::PerPage, usage.pages.is_some()),
+    ]
+    .into_iter()
+    .any(|(kind, is_stated)| is_stated && tier.rates.contains_key(&kind));
+    is_billed && !has_tokens
+}
+
+/// The cost of pieces, in dollars, by the price of the very tier.
+fn pieces(tier: &Prices, kind: Kind, count: Option<u64>) -> Option<Decimal> {
+    match count {
+        None | Some(0) => Some(Decimal::ZERO),
+        Some(count) => Decimal::from(count).checked_mul(tier.rates.get(&kind)?.0),
+    }
 }
 
 /// A count; zero if it is not known and does not matter.

@@ -13,11 +13,11 @@ use super::kind::Kind;
 /// room for. A million units of it still come out exactly.
 const SCALE_MAX: u32 = 20;
 
-/// Dearest price that is believed, in US dollars: per million tokens, second or
-/// search. What is above is a slip of units, and would overflow.
+/// Dearest price that is believed, in US dollars: per million tokens or per piece
+/// of anything else. What is above is a slip of units, and would overflow.
 const RATE_MAX: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
-/// US dollars per million tokens, per second or per search, or a factor. Written
+/// US dollars per million tokens or per piece of something else, or a factor. Written
 /// as a string, so that no reader takes it for a float; never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate(pub(super) Decimal);

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::llm::share::{Share, Split};
 use crate::llm::usage::Usage;
 use crate::meter::prices::{Call, PriceTable};
 use crate::meter::record::CostProvenance;
@@ -30,7 +31,14 @@ struct Example {
     /// A price file.
     #[serde(rename = "override")]
     price_file: Option<Value>,
+    /// Of that one.
     usage: Usage,
+    /// Of all the others.
+    #[serde(default)]
+    others: Vec<Share>,
+    /// That one passed all of the work on, and its usage is the sum of theirs.
+    #[serde(default)]
+    is_passed_on: bool,
     /// `600 input × 2.5 = 1500`
     #[serde(default)]
     millionths: Vec<String>,
@@ -82,6 +90,14 @@ impl Example {
         Some(usd)
     }
 
+    fn split(&self) -> Option<Split> {
+        let split = Split {
+            own: (!self.is_passed_on).then_some(self.usage),
+            others: self.others.clone(),
+        };
+        (!self.others.is_empty()).then_some(split)
+    }
+
     fn call(&self) -> Call<'_> {
         Call {
             provider: &self.provider,
@@ -112,7 +128,10 @@ fn each_example_costs_what_it_was_worked_out_to_cost() {
                 .unwrap_or_else(|error| panic!("{}: {error}", example.what)),
         };
         let expected = example.worked();
-        let cost = table.cost_of(&example.call(), &example.usage);
+        let cost = match example.split() {
+            Some(split) => table.cost_of_split(&example.call(), &split),
+            None => table.cost_of(&example.call(), &example.usage),
+        };
         assert_eq!(cost.usd, expected, "{}", example.what);
         let provenance = match (expected, &example.stated) {
             (Some(_), Some(_)) => CostProvenance::Stated,
