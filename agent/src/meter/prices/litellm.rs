@@ -9,7 +9,7 @@ mod entry;
 mod reader;
 mod slot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
@@ -47,14 +47,22 @@ pub(super) fn read(json_text: &str, date: &str) -> Result<Imported, PriceError> 
     let reader = Reader { text: json_text };
     let mut providers = Providers::new();
     let mut left_out = LeftOut::default();
-    for (key, raw) in reader.object(None, None)? {
+    let entries = reader.object(None, None)?;
+    // Models that draw at prices by size: a price without one is that of some size.
+    let by_size: BTreeSet<&str> = entries
+        .keys()
+        .filter(|key| key.contains("-x-"))
+        .filter_map(|key| key.rsplit('/').next())
+        .collect();
+    for (key, raw) in &entries {
         if NO_MODELS.contains(&key.as_str()) {
             continue;
         }
         let entry = Entry {
             reader: &reader,
-            values: reader.object(Some(raw), Some(&key))?,
-            key: &key,
+            values: reader.object(Some(*raw), Some(key))?,
+            key,
+            is_by_size: by_size.contains(key.rsplit('/').next().unwrap_or_default()),
         };
         let Some((provider, id)) = entry.name()? else {
             left_out.of_other_providers += 1;

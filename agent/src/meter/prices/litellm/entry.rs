@@ -77,6 +77,8 @@ pub(super) struct Entry<'a> {
     pub(super) reader: &'a Reader<'a>,
     pub(super) key: &'a str,
     pub(super) values: BTreeMap<String, &'a RawValue>,
+    /// The table has the same model by the size of images, too.
+    pub(super) is_by_size: bool,
 }
 
 impl Entry<'_> {
@@ -219,7 +221,8 @@ impl Entry<'_> {
             return Ok(true);
         }
         for name in UNCOUNTED {
-            let Some(raw) = self.values.get(name) else {
+            let is_counted = name == "input_cost_per_image" && self.counts_images();
+            let Some(raw) = self.values.get(name).filter(|_| !is_counted) else {
                 continue;
             };
             let is_object = raw.get().starts_with('{');
@@ -296,7 +299,57 @@ impl Entry<'_> {
         if let Some(rate) = self.per_search(mode)? {
             model.standard.rates.insert(Kind::PerSearch, rate);
         }
+        self.take_pieces(mode, model)
+    }
+
+    /// Prices of pieces, for the models of which records count them.
+    fn take_pieces(&self, mode: &str, model: &mut Model) -> Result<(), PriceError> {
+        let has_tokens = |model: &Model| {
+            let mut rates = model.standard.rates.iter();
+            rates.any(|(kind, rate)| kind.is_of_tokens() && !rate.0.is_zero())
+        };
+        let (kind, names): (_, &[&str]) = match mode {
+            // What is billed by tokens states them.
+            "image_generation" | "image_edit" if !has_tokens(model) && !self.is_by_size => (
+                Kind::PerImage,
+                &["output_cost_per_image", "input_cost_per_image"],
+            ),
+            "embedding" if self.counts_images() => (Kind::PerImage, &["input_cost_per_image"]),
+            "embedding" | "audio_speech" => (Kind::PerCharacter, &["input_cost_per_character"]),
+            "ocr" if !has_tokens(model) => (Kind::PerPage, &["ocr_cost_per_page"]),
+            _ => return Ok(()),
+        };
+        if let Some(rate) = self.piece(names)? {
+            if kind != Kind::PerCharacter && !has_tokens(model) {
+                // Where nothing but pieces has a price, tokens have none, not zero.
+                model.standard.rates.clear();
+            }
+            model.standard.rates.insert(kind, rate);
+            if let Some(rate) = self.piece(&["ocr_cost_per_page_batches"])? {
+                let batch = model.tiers.entry("batch".to_owned()).or_default();
+                batch.rates.insert(kind, rate);
+            }
+        }
         Ok(())
+    }
+
+    /// The first of these prices that is one.
+    fn piece(&self, names: &[&str]) -> Result<Option<Rate>, PriceError> {
+        for name in names {
+            let Some(raw) = self.values.get(*name) else {
+                continue;
+            };
+            let rate = self.rate(name, raw, Decimal::ONE)?;
+            if let Some(rate) = rate.filter(|rate| !rate.0.is_zero()) {
+                return Ok(Some(rate));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the answer says how many images were embedded: Cohere's does.
+    fn counts_images(&self) -> bool {
+        self.text("litellm_provider").as_deref() == Some("cohere")
     }
 
     fn per_search(&self, mode: &str) -> Result<Option<Rate>, PriceError> {

@@ -49,6 +49,18 @@ const TABLE: &str = r#"{
     "input_cost_per_second": 0.0001, "output_cost_per_second": 0.0001},
   "image-example": {"litellm_provider": "openai", "mode": "image_generation",
     "input_cost_per_token": 5e-06, "output_cost_per_image_token": 4e-05},
+  "pieces-example": {"litellm_provider": "xai", "mode": "image_generation",
+    "input_cost_per_token": 0.0, "output_cost_per_image": 0.02},
+  "sized-example": {"litellm_provider": "bedrock", "mode": "image_generation", "output_cost_per_image": 0.06},
+  "1024-x-1024/bedrock/sized-example": {"litellm_provider": "bedrock", "mode": "image_generation",
+    "output_cost_per_image": 0.06},
+  "speech-example": {"litellm_provider": "openai", "mode": "audio_speech", "input_cost_per_character": 1.5e-05},
+  "pages-example": {"litellm_provider": "mistral", "mode": "ocr", "ocr_cost_per_page": 0.002,
+    "ocr_cost_per_page_batches": 0.001, "annotation_cost_per_page": 0.003},
+  "images-example": {"litellm_provider": "cohere", "mode": "embedding",
+    "input_cost_per_token": 1e-07, "input_cost_per_image": 0.0001},
+  "uncounted-example": {"litellm_provider": "bedrock", "mode": "embedding",
+    "input_cost_per_token": 1e-07, "input_cost_per_image": 0.0001},
   "free-example": {"litellm_provider": "openai", "mode": "chat",
     "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
   "half-example": {"litellm_provider": "openai", "mode": "chat",
@@ -75,8 +87,9 @@ fn a_table_of_litellm_becomes_a_price_file() {
         update.left_out(),
         LeftOut {
             of_other_providers: 1,
-            // azure/eu, free, by the hour, per request, with searches, slip.
-            without_usable_price: 6,
+            // azure/eu, by size twice, images uncounted, free, by the hour, per
+            // request, with searches, slip.
+            without_usable_price: 9,
         }
     );
     let table = PriceTable::default()
@@ -113,6 +126,14 @@ fn a_table_of_litellm_becomes_a_price_file() {
             "grok-example",
             "above 199999: input 2, above 199999: output 4, input 1, output 2",
         ),
+        ("x_ai", "pieces-example", "per_image 0.02"),
+        ("openai", "speech-example", "per_character 0.000015"),
+        (
+            "mistral_ai",
+            "pages-example",
+            "batch: per_page 0.001, per_page 0.002",
+        ),
+        ("cohere", "images-example", "input 0.1, per_image 0.0001"),
         (
             "alibaba",
             "qwen-example",
