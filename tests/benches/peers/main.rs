@@ -22,6 +22,7 @@
 //! or the direct path. Peers that it could not are named.
 
 mod answer;
+mod bars;
 mod case;
 mod client;
 mod framing;
@@ -284,7 +285,13 @@ impl Run<'_> {
                 sessions = standing;
             }
         }
-        sessions.into_iter().try_for_each(Session::finish)
+        for session in sessions {
+            let path = session.path;
+            if let Err(error) = session.finish() {
+                self.leave_out(path, Some(case), &error);
+            }
+        }
+        Ok(())
     }
 
     fn leave_out(&mut self, path: Path, case: Option<Case>, why: &anyhow::Error) {

@@ -108,11 +108,12 @@ impl Measure {
     }
 }
 
+/// A count as a figure.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts of calls and bytes stay far below 2^53"
 )]
-fn number(count: u64) -> f64 {
+pub(crate) fn number(count: u64) -> f64 {
     count as f64
 }
 

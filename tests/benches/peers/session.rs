@@ -3,13 +3,16 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use weir_tests::bench::actor::Actor;
+use weir_tests::metrics::Metrics;
+use weir_tests::output::eventually;
+use weir_tests::pod::ADMIN;
 
 use crate::case::{Step, Time};
 use crate::ground::{Ground, Processors};
-use crate::load::{Done, Load, Order};
-use crate::measure::{Seen, SeenOfProxy};
+use crate::load::{Done, Host, Load, Order};
+use crate::measure::{Seen, SeenOfProxy, number};
 use crate::path::Path;
 use crate::programs::{Means, Program};
 
@@ -17,8 +20,11 @@ use crate::programs::{Means, Program};
 const FAILURES_ONE_IN: u64 = 1000;
 
 /// The processes of a path.
-pub(crate) struct Session {
+pub(crate) struct Session<'a> {
     pub(crate) path: Path,
+    ground: &'a Ground,
+    /// Made so far, of which weir should have a record.
+    calls: u64,
     application: Actor,
     program: Program,
     provider: Actor,
@@ -33,10 +39,10 @@ pub(crate) struct Times {
     pub(crate) settle: Duration,
 }
 
-impl Session {
+impl<'a> Session<'a> {
     /// Starts them.
     pub(crate) fn start(
-        ground: &Ground,
+        ground: &'a Ground,
         means: &Means<'_>,
         processors: &Processors,
     ) -> Result<Self> {
@@ -45,6 +51,8 @@ impl Session {
         let application = ground.application(means.authority, &processors.others)?;
         Ok(Self {
             path: ground.path,
+            ground,
+            calls: 0,
             application,
             program,
             provider,
@@ -85,6 +93,9 @@ impl Session {
         let after = cpu()?;
         let memory = processes.as_ref().map(|it| it.memory()).transpose()?;
         self.ask(Order::End)?;
+        if call.host == Host::Api {
+            self.calls += done.calls;
+        }
         let mut settled = None;
         if step.looks_back()
             && let Some(processes) = &processes
@@ -115,8 +126,41 @@ impl Session {
         Ok(done)
     }
 
+    /// Fails unless weir has done what it is measured at: recorded each call, and
+    /// read what it used where it reads bodies.
+    fn check(&self) -> Result<()> {
+        let is_metered = match self.path {
+            Path::Weir => true,
+            Path::WeirUnmetered => false,
+            Path::Direct | Path::Nginx | Path::Haproxy | Path::Envoy | Path::Mitmproxy => {
+                return Ok(());
+            }
+        };
+        let calls = number(self.calls);
+        let mut recorded = Err(anyhow!("it was not asked"));
+        // Records are made behind the path, a moment later.
+        let waited = eventually("weir has a record of each call", || {
+            recorded = Metrics::within(&self.ground.pod.namespace, ADMIN).map(|metrics| {
+                let exchanges = metrics.sum("weir_exchanges_total", &[("outcome", "complete")]);
+                let tokens = metrics.sum("weir_tokens_total", &[("provenance", "measured")]);
+                (exchanges, tokens)
+            });
+            recorded
+                .as_ref()
+                .is_ok_and(|(exchanges, _)| *exchanges >= calls)
+        });
+        let (exchanges, tokens) = recorded?;
+        waited.with_context(|| format!("{calls} were made, and {exchanges} recorded"))?;
+        ensure!(
+            calls == 0.0 || (tokens > 0.0) == is_metered,
+            "weir has measured {tokens} tokens of {calls} calls"
+        );
+        Ok(())
+    }
+
     /// Ends them in order.
     pub(crate) fn finish(self) -> Result<()> {
+        self.check()?;
         let finished = self.application.finish();
         finished.context("the application")?;
         drop(self.program);

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::bars::Bars;
 use crate::case::Aim;
 use crate::path::Path;
 use crate::results::{Results, Row};
@@ -90,7 +91,7 @@ impl fmt::Display for Terminal<'_> {
             }
             writeln!(out, "  {:<30} {}", beside(row), aim(row))?;
         }
-        writeln!(out, "\n{LEGEND}")?;
+        writeln!(out, "\n{}{LEGEND}", Bars(self.0))?;
         left_out(out, self.0)
     }
 }
@@ -128,7 +129,11 @@ impl fmt::Display for Markdown<'_> {
             }
             writeln!(out, " {} | {} |", beside(row), aim(row))?;
         }
-        writeln!(out)?;
+        writeln!(
+            out,
+            "\n## What is aimed at, as bars\n\n```text\n{}```\n",
+            Bars(self.0)
+        )?;
         left_out(out, self.0)
     }
 }
