@@ -29,7 +29,7 @@ use crate::test;
 use crate::workspace::Workspace;
 
 use accelerator::Accelerator;
-pub(crate) use archive::{KEYRING, mirror};
+pub(crate) use archive::{KEYRING, mirror, sources};
 use console::{Heard, Mark, failed_test};
 use image::{Programs, Root};
 pub(crate) use machine::QEMU;

@@ -223,7 +223,8 @@ fn configuration(directory: &Path) -> String {
     )
 }
 
-fn sources(mirror: &str, suites: &[&str]) -> String {
+/// Lines of sources for suites of a mirror, verified with Debian's keys.
+pub(crate) fn sources(mirror: &str, suites: &[&str]) -> String {
     suites
         .iter()
         .map(|suite| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
