@@ -11,6 +11,7 @@ pub mod prices;
 pub mod proxy;
 mod replace;
 mod requirements;
+mod socket;
 pub mod state;
 pub mod status;
 pub mod trace;

@@ -225,9 +225,10 @@ impl Pod {
             state.as_ref(),
             "--trust".as_ref(),
             trust.as_ref(),
-            "--admin".as_ref(),
-            ADMIN.as_ref(),
         ];
+        if !options.iter().any(|option| option.starts_with("--admin")) {
+            words.extend([OsStr::new("--admin"), OsStr::new(ADMIN)]);
+        }
         words.extend(options.iter().map(OsStr::new));
         self.start(container, PROXY_USER, &words)
     }
@@ -273,7 +274,15 @@ impl Pod {
     /// # Errors
     /// There is no answer.
     pub fn get(&self, path: &str) -> Result<metrics::Answer> {
-        metrics::ask(&self.namespace, ADMIN, path, ADMIN)
+        self.get_at(ADMIN, path)
+    }
+
+    /// Asks the proxy's admin port at another address of the pod's.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn get_at(&self, address: &str, path: &str) -> Result<metrics::Answer> {
+        metrics::ask(&self.namespace, address, path, address)
     }
 
     /// The pod's cgroup, as a directory.

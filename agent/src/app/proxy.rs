@@ -35,13 +35,14 @@ use self::{
     control::Supervised,
     drain::{Drain, DrainEnd},
     exports::{Output, Planned},
-    listen::{ListenError, Listeners, listen},
+    listen::{ListenError, Listeners},
     readiness::Prover,
     succession::{Authorship, Succession},
 };
 use super::{
     replace::{Access, replace},
     say,
+    socket::listen,
     state::State,
 };
 use crate::{

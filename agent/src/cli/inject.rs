@@ -179,11 +179,11 @@ Environment:
 /// Arguments of `weir inject serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to serve
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    /// Where to serve; `[::]` is every address, of IPv4 as well
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
     pub listen: SocketAddr,
     /// Where health and metrics are served
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:15020")]
+    #[arg(long, value_name = "ADDR", default_value = "[::]:15020")]
     pub admin: SocketAddr,
     /// Certificate chain, PEM
     #[arg(long, value_name = "FILE", default_value = "/etc/weir/webhook/tls.crt")]

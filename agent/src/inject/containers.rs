@@ -106,7 +106,7 @@ pub(super) fn proxy(options: &Options, roots: &UserRoots) -> Value {
         "proxy".to_owned(),
         format!("--state={RUN_MOUNT}"),
         format!("--trust={TRUST_WRITTEN}"),
-        format!("--admin=0.0.0.0:{}", options.admin_port),
+        format!("--admin=[::]:{}", options.admin_port),
     ];
     if options.sidecar == Sidecar::Native {
         // It is told to end when the application has ended.

@@ -285,7 +285,7 @@ fn what_was_chosen_reaches_both_containers() {
             "proxy",
             "--state=/run/weir",
             "--trust=/trust",
-            "--admin=0.0.0.0:16020",
+            "--admin=[::]:16020",
             "--drain-idle=0s",
             "--config=/etc/weir/config/weir.yaml",
             "--also-trust=/roots/weir",

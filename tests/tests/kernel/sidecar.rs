@@ -2,11 +2,13 @@
 //! end before they have.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use weir_common::FlowReason;
 use weir_tests::output::eventually;
+use weir_tests::pod::addresses::{POD4, POD6};
 use weir_tests::pod::place::Container;
 use weir_tests::pod::said::{BY_SERVER, Dialled, Held};
 use weir_tests::pod::{APPLICATION_USER, Pod};
@@ -104,6 +106,20 @@ fn nobody_else_takes_the_authority_or_leaves_another() -> Result<()> {
     proxy.kill()?;
     let _proxy = pod.proxy()?;
     assert_eq!(authority(&pod)?, first);
+    Ok(())
+}
+
+#[test]
+fn probes_reach_the_proxy_at_the_pods_addresses_of_both_versions() -> Result<()> {
+    let pod = Pod::captured("")?;
+    // As `weir inject` has it.
+    let _proxy = pod.proxy_with(&["--admin=[::]:15020"])?;
+    for address in [POD4, POD6] {
+        let probed = SocketAddr::from((address, 15020)).to_string();
+        let ready = pod.get_at(&probed, "/readyz");
+        let is_ready = ready.as_ref().is_ok_and(|answer| answer.status == 200);
+        ensure!(is_ready, "{probed}: {ready:?}");
+    }
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::identity::Identity;
 use self::metrics::{Metrics, Outcome};
+use super::super::socket::listen;
 use super::super::{log, say};
 use crate::cli::ServeArgs;
 use crate::inject::options::{Image, Options};
@@ -61,11 +62,11 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             own_namespace: env::var("POD_NAMESPACE").ok(),
             identity: Identity::load(&args.certificate, &args.key)?,
         };
-        let bind = |addr: SocketAddr| async move {
-            let bound = TcpListener::bind(addr).await;
+        let bind = |addr: SocketAddr| {
+            let bound = listen(addr).and_then(TcpListener::from_std);
             bound.with_context(|| format!("cannot listen on {addr}: name a free address"))
         };
-        let (reviews, admin) = (bind(args.listen).await?, bind(args.admin).await?);
+        let (reviews, admin) = (bind(args.listen)?, bind(args.admin)?);
         say(&format!("answering on {}", reviews.local_addr()?));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

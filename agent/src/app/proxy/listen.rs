@@ -7,16 +7,13 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use socket2::{Domain, Protocol, Socket, Type};
 
+use super::super::socket::{BACKLOG, bind};
 use crate::{
     capture::{LISTEN_PORTS, Listening},
     sys::claim::{ClaimError, Token, claim},
 };
 
-/// Connections the kernel keeps for us between two accepts: a burst of an
-/// application that opens thousands at once.
-const BACKLOG: i32 = 4096;
 /// Where ports in a row are looked for: below those that Linux gives to
 /// outgoing connections, which would be in the way.
 const FIRST_PORT: u16 = 20_000;
@@ -111,25 +108,6 @@ impl Listeners {
     pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.sockets.iter().map(TcpListener::local_addr).collect()
     }
-}
-
-/// A listening socket that does not block.
-pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bind(addr)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn bind(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a proxy before us may still linger on a fixed port.
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 fn random_group() -> io::Result<u16> {
