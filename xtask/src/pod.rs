@@ -1,8 +1,8 @@
 //! `cargo xtask pod-test`: the image in a pod, with an application that was not made for it.
 //!
-//! Owns the pod and what it runs on: podman on this machine, in namespaces of its own. The manifest
-//! is of the shape that Kubernetes is given; what is checked, and in which order containers are
-//! started, is in `pod/scenario.py`.
+//! Owns the pod and what it runs on: podman on this machine, in namespaces of its own. The manifest is
+//! the application's, and `weir inject` does the rest; what is checked is in `pod/scenario.py`, and
+//! what a kubelet would do in `pod/kubelet.py`.
 
 mod engine;
 mod marks;
@@ -28,16 +28,21 @@ use engine::Engine;
 use marks::Seen;
 
 /// The checks, and what they play.
-const SCENARIO: &str = include_str!("pod/scenario.py");
-const MANIFEST: &str = include_str!("pod/pod.yaml");
+const SCENARIO: [(&str, &str); 4] = [
+    ("scenario.py", include_str!("pod/scenario.py")),
+    ("pods.py", include_str!("pod/pods.py")),
+    ("kubelet.py", include_str!("pod/kubelet.py")),
+    ("application.yaml", include_str!("pod/application.yaml")),
+];
 
 /// Runs weir's image in a pod beside an unmodified application, and checks what people rely on.
 ///
-/// podman plays a manifest with a privileged init container, the sidecar without any capability on
-/// a read-only root, and a Python application that knows nothing of weir and calls an emulator of
-/// OpenAI. Its calls must be metered, also the last ones after SIGTERM; the sidecar is killed and
-/// restarted, the kernel half replaced amid calls, and nothing may be left behind. Runs as root or
-/// through sudo, in a network and processes of its own; what it makes stays in target/pod.
+/// The manifest of a Python application that knows nothing of weir and calls an emulator of OpenAI is
+/// given to `weir inject` of the image, and podman plays what comes out: a privileged init container,
+/// the sidecar without any capability on a read-only root, the application. Its calls must be metered,
+/// also the last ones after SIGTERM; the sidecar is killed and restarted, the kernel half replaced amid
+/// calls, and nothing may be left behind. Runs as root or through sudo, in a network and processes of
+/// its own; what it makes stays in target/pod.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Start the pod this often instead, and say how long it takes and what becomes of first calls.
@@ -59,15 +64,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let weir = image::ensure(workspace, args.route)?;
     let steps = Steps::new("pod", workspace.tools().join("log"));
     build::emulator(workspace, &steps)?;
-    let place = Place::prepare(workspace, &weir)?;
-    rootfs::ensure(workspace, &steps, &place.directory)?;
-    let mut seen = Seen::default();
-    let engine = Engine::prepare(&place.directory)?;
+    let directory = prepare(workspace, &weir)?;
+    rootfs::ensure(workspace, &steps, &directory)?;
 
-    let mut scenario = engine.command(workspace, &place.directory)?;
-    if let Some(count) = args.startups {
-        scenario.args(["--startups", &count.to_string()]);
-    }
+    let arguments: Vec<String> = args
+        .startups
+        .map(|count| format!("--startups={count}"))
+        .into_iter()
+        .collect();
+    let mut seen = Seen::default();
+    let engine = Engine::prepare(&directory)?;
+    let mut scenario = engine.command(workspace, &directory)?;
+    scenario.args(&arguments);
     steps.note("the pod, with podman on this machine");
     let mut child = scenario
         .stdin(Stdio::null())
@@ -87,24 +95,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Where the parts of the test lie.
-struct Place {
-    directory: PathBuf,
-}
-
-impl Place {
-    fn prepare(workspace: &Workspace, weir: &Path) -> Result<Self> {
-        let directory = workspace.root().join("target/pod");
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        let put = |name: &str, text: &str| {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
-        put("scenario.py", SCENARIO)?;
-        put("pod.yaml", MANIFEST)?;
-        fs::copy(weir, directory.join("weir.tar"))
-            .with_context(|| format!("cannot copy {}", weir.display()))?;
-        Ok(Self { directory })
+/// The directory in which the parts of the test lie, with those that are written here.
+fn prepare(workspace: &Workspace, weir: &Path) -> Result<PathBuf> {
+    let directory = workspace.root().join("target/pod");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    for (name, text) in SCENARIO {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    fs::copy(weir, directory.join("weir.tar"))
+        .with_context(|| format!("cannot copy {}", weir.display()))?;
+    Ok(directory)
 }

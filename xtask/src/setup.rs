@@ -217,14 +217,24 @@ const ARM64_C_COMPILER: Tool = Tool {
 };
 
 const PODMAN: Tool = Tool {
-    name: "podman with runc and netavark",
-    why: "plays manifests of pods without a cluster",
-    packages: &["podman", "runc", "netavark", "iptables"],
+    name: "podman with runc, netavark and aardvark-dns",
+    why: "plays manifests of pods without a cluster, in a network with names",
+    packages: &["podman", "runc", "netavark", "aardvark-dns", "iptables"],
     works: || {
         let found = ["podman", "runc", "iptables"];
+        let of_podman = ["netavark", "aardvark-dns"];
         found.iter().all(|it| on_path(it).is_some())
-            && Path::new("/usr/lib/podman/netavark").is_file()
+            && of_podman
+                .iter()
+                .all(|it| Path::new("/usr/lib/podman").join(it).is_file())
     },
+};
+const PYTHON_WITH_YAML: Tool = Tool {
+    name: "Debian's python3 with yaml",
+    why: "what the pod test is written in, and reads manifests with",
+    packages: &["python3", "python3-yaml"],
+    // Another Python that is first on the path would not have Debian's packages.
+    works: || succeeds("/usr/bin/python3", &["-c", "import yaml"]),
 };
 const DEBOOTSTRAP: Tool = Tool {
     name: "debootstrap",
@@ -358,7 +368,7 @@ impl Purpose {
             NAMESPACES,
             GIT,
             ROOTS,
-            PYTHON_ALONE,
+            PYTHON_WITH_YAML,
             BPFTOOL,
             PODMAN,
             DEBOOTSTRAP,

@@ -16,9 +16,11 @@ const RUNC: &str = include_str!("runc.py");
 /// `CAP_SYS_RESOURCE`, which setting limits takes.
 const CAP_SYS_RESOURCE: u32 = 24;
 /// What the shell does before the scenario, in namespaces that end with it: mounts are kept from
-/// showing elsewhere, and containers may be routed.
-const ENTER: &str = "mount --make-rprivate / && ip link set lo up && \
-     echo 1 >/proc/sys/net/ipv4/ip_forward && exec python3 \"$@\"";
+/// showing elsewhere, the addresses and names of networks are kept where nobody else's are, and
+/// containers may be routed. Debian's Python, whatever is first on the path: it has the packages.
+const ENTER: &str = "mount --make-rprivate / && mkdir -p /run/containers && \
+     mount -t tmpfs -o mode=0755 tmpfs /run/containers && ip link set lo up && \
+     echo 1 >/proc/sys/net/ipv4/ip_forward && exec /usr/bin/python3 \"$@\"";
 
 /// podman, configured.
 pub(super) struct Engine {

@@ -12,8 +12,11 @@ use crate::step::Steps;
 use crate::vm;
 use crate::workspace::Workspace;
 
-/// The application.
-const SERVICE: &str = include_str!("service.py");
+/// The application, and one that calls much.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("service.py", include_str!("service.py")),
+    ("load.py", include_str!("load.py")),
+];
 /// Directories of the system whose contents nobody reads here.
 const LEFT_OUT: [&str; 6] = [
     "proc",
@@ -56,18 +59,19 @@ pub(super) fn ensure(workspace: &Workspace, steps: &Steps, directory: &Path) -> 
         make.arg(&complete);
         run(make)?;
     }
-    let service = directory.join("service.py");
-    fs::write(&service, SERVICE).with_context(|| format!("cannot write {}", service.display()))?;
-    // With the machine's C library: the system is of the machine's own release.
-    let emulator = workspace.root().join("target/debug/weir-emulator");
-    for (from, to) in [
-        (&service, complete.join("service.py")),
-        (&emulator, root.join("usr/local/bin/weir-emulator")),
-    ] {
+    let install = |from: &Path, to: &Path| {
         let mut install = as_root(workspace, "install")?;
         install.args(["-m", "0755"]).arg(from).arg(to);
-        run(install)?;
+        run(install)
+    };
+    for (name, text) in PROGRAMS {
+        let program = directory.join(name);
+        fs::write(&program, text).with_context(|| format!("cannot write {}", program.display()))?;
+        install(&program, &complete.join(name))?;
     }
+    // With the machine's C library: the system is of the machine's own release.
+    let emulator = workspace.root().join("target/debug/weir-emulator");
+    install(&emulator, &root.join("usr/local/bin/weir-emulator"))?;
     // Debug information is most of it.
     let mut strip = as_root(workspace, "strip")?;
     strip

@@ -1,13 +1,11 @@
 """What the pod test does and checks, as root on a machine with podman.
 
-Run by xtask on the host, in namespaces of its own, or by the first system of a virtual machine.
-Lines that begin with @weir-pod are read by xtask. Containers are started in the order of the kubelet:
-init containers to their end, the sidecar, its probe, then the application.
+Run by xtask on the host, in namespaces of its own. Lines that
+begin with @weir-pod are read by xtask.
 """
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import statistics
@@ -15,30 +13,16 @@ import subprocess
 import sys
 import time
 
-WEIR = "localhost/weir:0.1.0"
-APP = "localhost/weir-pod-app:latest"
-POD = "weir-pod"
-# Reached only by what hangs; an emulated machine takes its time.
-PATIENCE = 180
-PROVIDER = "weir-provider"
-# Where pods are.
-NETWORK = "podman-default-kube-network"
+from pods import APP, POD, PROVIDER, Kernel, Pod, Provider, eventually, forget, podman, run
+
+CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# Calls at once, and one after the other: as many connections as a busy worker pool has.
+THREADS, CALLS = 32, 8
 failures = []
 
 
 def say(*words):
     print("@weir-pod", *words, flush=True)
-
-
-def run(*words, **options):
-    done = subprocess.run(words, text=True, capture_output=True, **options)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(words)}: {done.returncode}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def podman(*words, **options):
-    return run("podman", *words, **options)
 
 
 def check(name, is_so, seen=""):
@@ -47,164 +31,6 @@ def check(name, is_so, seen=""):
     else:
         failures.append(name)
         say("FAILED", name, "|", str(seen).replace("\n", " \\n "))
-
-
-def eventually(what, condition):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"it never came to this: {what}")
-        time.sleep(0.02)
-
-
-class Kernel:
-    """What the kernel holds of weir for one cgroup."""
-
-    def __init__(self, cgroup):
-        shown = run("bpftool", "--json", "cgroup", "show", cgroup)
-        # A cgroup without programs is shown as nothing at all.
-        programs = json.loads(shown) if shown else []
-        self.programs = {it["id"]: it["name"] for it in programs if it["name"].startswith("weir_")}
-        self.maps = set()
-        for program in self.programs:
-            about = json.loads(run("bpftool", "--json", "prog", "show", "id", str(program)))
-            self.maps.update(about["map_ids"])
-
-    def left(self):
-        def there(kind, number):
-            words = ["bpftool", kind, "show", "id", str(number)]
-            return subprocess.run(words, capture_output=True).returncode == 0
-
-        left = [f"program {it}" for it in self.programs if there("prog", it)]
-        return left + [f"map {it}" for it in self.maps if there("map", it)]
-
-
-class Pod:
-    def __init__(self, directory, provider, on_proxy_down="closed"):
-        with open(os.path.join(directory, "pod.yaml")) as file:
-            template = file.read()
-        with open(provider.ca) as file:
-            ca = "".join(f"    {line}" for line in file)
-        self.manifest = os.path.join(directory, "manifest.yaml")
-        with open(self.manifest, "w") as file:
-            file.write(
-                template.format(
-                    name=POD,
-                    weir=WEIR,
-                    app=APP,
-                    on_proxy_down=on_proxy_down,
-                    provider_ip=provider.ip,
-                    provider_ca=ca.rstrip(),
-                    cgroup="/sys/fs/cgroup",
-                )
-            )
-        podman("kube", "play", "--start=false", self.manifest)
-        self.times = {}
-
-    def container(self, name):
-        return f"{POD}-{name}"
-
-    def init(self):
-        """Runs the init container to its end; podman repeats its exit status."""
-        return podman("start", "--attach", self.container("weir-init"))
-
-    def start(self):
-        begun = time.monotonic()
-        self.init()
-        self.times["init"] = time.monotonic() - begun
-        self.start_proxy()
-        self.times["ready"] = time.monotonic() - begun
-        podman("start", self.container("app"))
-        self.times["application"] = time.monotonic() - begun
-        self.calls(1)
-        self.times["call"] = time.monotonic() - begun
-
-    def start_proxy(self):
-        podman("start", self.container("weir-proxy"))
-        # What the kubelet does with the startup probe, or with postStart in the classic form.
-        podman("exec", self.container("weir-proxy"), "/weir", "wait", "--timeout", f"{PATIENCE}s")
-
-    def signal(self, name, signal):
-        podman("kill", "--signal", signal, self.container(name))
-
-    def logs(self, name):
-        words = ["podman", "logs", self.container(name)]
-        done = subprocess.run(words, text=True, capture_output=True, check=True)
-        return done.stdout, done.stderr
-
-    def lines(self):
-        return [it for it in self.logs("app")[0].splitlines() if it.startswith("call ")]
-
-    def calls(self, count):
-        """Waits for so many calls, and gives them."""
-        return eventually(
-            f"{count} calls, with {self.logs('app')}",
-            lambda: len(self.lines()) >= count and self.lines(),
-        )
-
-    def call(self):
-        """Has the application call once more; gives its line."""
-        before = len(self.lines())
-        self.signal("app", "USR1")
-        return self.calls(before + 1)[before]
-
-    def records(self):
-        out = self.logs("weir-proxy")[0]
-        records = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-        return [it for it in records if it["host"] == "api.openai.com"]
-
-    def pid(self, name):
-        return podman("inspect", "--format", "{{.State.Pid}}", self.container(name))
-
-    def cgroup(self):
-        """The pod's cgroup v2 directory: above the application's."""
-        with open("/proc/mounts") as mounts:
-            mount = next(it.split()[1] for it in mounts if it.split()[2] == "cgroup2")
-        with open(f"/proc/{self.pid('app')}/cgroup") as file:
-            path = next(it.strip()[3:] for it in file if it.startswith("0::"))
-        return os.path.dirname(mount + path)
-
-    def remove(self):
-        podman("pod", "rm", "--force", "--time", "0", POD)
-        for volume in podman("volume", "ls", "--quiet").split():
-            podman("volume", "rm", "--force", volume)
-
-
-class Provider:
-    """The emulator of the providers, in a container outside of the pod."""
-
-    def __init__(self, directory):
-        self.directory = os.path.join(directory, "provider")
-        os.makedirs(self.directory, exist_ok=True)
-        for name in os.listdir(self.directory):
-            os.remove(os.path.join(self.directory, name))
-        self.ca = os.path.join(self.directory, "ca.pem")
-        self.ledger = os.path.join(self.directory, "ledger.jsonl")
-        subprocess.run(["podman", "rm", "--force", PROVIDER], capture_output=True)
-        if subprocess.run(["podman", "network", "exists", NETWORK]).returncode != 0:
-            podman("network", "create", NETWORK)
-        podman(
-            *["run", "--detach", "--name", PROVIDER, "--network", NETWORK],
-            *["--volume", f"{self.directory}:/provider", APP],
-            *["weir-emulator", "--listen", "0.0.0.0:443", "--name", "api.openai.com"],
-            *["--ca-out", "/provider/ca.pem", "--ledger", "/provider/ledger.jsonl"],
-            *["--ready-file", "/provider/ready", "--unique-ids"],
-        )
-        ready = os.path.join(self.directory, "ready")
-        eventually("the provider is ready", lambda: os.path.exists(ready))
-        networks = json.loads(podman("inspect", PROVIDER))[0]["NetworkSettings"]["Networks"]
-        self.ip = networks[NETWORK]["IPAddress"]
-
-    def served(self):
-        """How many calls it has answered."""
-        with open(self.ledger) as file:
-            return sum(1 for line in file if line.strip())
-
-    def remove(self):
-        podman("rm", "--force", "--time", "0", PROVIDER)
 
 
 def are_ok(lines):
@@ -222,24 +48,20 @@ def are_metered(records):
     )
 
 
+def kib(text):
+    """The number in a line such as `14336 kB`."""
+    return int(text.split()[0])
+
+
 def closed(directory, provider):
-    """The whole life of a pod that fails closed."""
+    """The whole life of a pod that fails closed, its sidecar native."""
     pod = Pod(directory, provider)
     pod.start()
     first = pod.lines()
     check("the first call of the application passes", are_ok(first), first)
     records = eventually("a record", pod.records)
     check("it is metered, with tokens", are_metered(records) and len(records) == 1, records)
-
-    with open(f"/proc/{pod.pid('weir-proxy')}/status") as file:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    for field in ("Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "VmRSS"):
-        say("sidecar", field, " ".join(status[field].split()))
-    none = all(int(status[it], 16) == 0 for it in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
-    check("the sidecar has no capability and can get none", none and status["NoNewPrivs"] == "1")
-    check("the sidecar is user 1337", status["Uid"].split() == ["1337"] * 4, status["Uid"])
-    seen = podman("exec", pod.container("app"), "sh", "-c", "ls /run/weir /trust 2>&1 || true")
-    check("the application cannot see the secret", "capture.json" not in seen, seen)
+    rights(pod)
 
     cgroup = pod.cgroup()
     kernel = Kernel(cgroup)
@@ -250,12 +72,14 @@ def closed(directory, provider):
     pod.init()
     pod.calls(len(pod.lines()) + 3)
     pod.signal("app", "USR2")
-    time.sleep(1)
+    # What is under way then is one call, and it ends before this one begins.
+    pod.call()
     lines = pod.lines()
     check("weir init again, amid calls, harms none", are_ok(lines), lines)
     upgraded = Kernel(cgroup)
     replaced = len(upgraded.programs) == 9 and not set(upgraded.programs) & set(kernel.programs)
     check("it replaced the programs and kept the maps", replaced, (vars(kernel), vars(upgraded)))
+    loaded = memory(pod)
 
     pod.signal("weir-proxy", "KILL")
     podman("wait", pod.container("weir-proxy"))
@@ -270,43 +94,102 @@ def closed(directory, provider):
     line = pod.call()
     check("a restarted application is served", are_ok([line]), line)
 
-    # The classic form: both are told at once, and the application is not yet done.
     before = len(pod.lines())
-    pod.signal("weir-proxy", "TERM")
-    pod.signal("app", "TERM")
-    told = time.monotonic()
-    podman("wait", pod.container("app"))
-    last = pod.lines()[before:]
-    check("the last calls after SIGTERM pass", len(last) == 3 and are_ok(last), last)
-    ended = podman("wait", pod.container("weir-proxy"))
-    took = time.monotonic() - told
-    check("the sidecar ends well after the application", ended == "0", (ended, pod.logs("weir-proxy")[1]))
-    say("note", f"the sidecar ended {took:.1f} s after the signal")
-
-    passed = sum(1 for line in pod.lines() if " ok " in line)
+    last_calls(pod, before)
+    passed = sum(1 for line in pod.lines() if " ok " in line) + loaded
     records = pod.records()
     ids = {it["id"] for it in records}
     exact = len(records) == passed == len(ids) and are_metered(records)
     check("each call has exactly one record", exact, (passed, len(records)))
     say("note", f"{passed} calls, {len(records)} records")
 
-    kernel, upgraded = Kernel(cgroup), kernel
+    deleted(pod, cgroup, [Kernel(cgroup), kernel, upgraded])
+
+
+def rights(pod):
+    """What the sidecar may do, and what the application may see."""
+    status = pod.status("weir-proxy")
+    for field in ("Uid", *CAPABILITIES, "NoNewPrivs", "Seccomp"):
+        say("sidecar /proc/1/status:", field, status[field])
+    none = all(int(status[it], 16) == 0 for it in CAPABILITIES)
+    check("the sidecar has no capability and can get none", none and status["NoNewPrivs"] == "1")
+    check("the sidecar is user 1337", status["Uid"].split() == ["1337"] * 4, status["Uid"])
+    seen = podman("exec", pod.container("app"), "sh", "-c", "ls /run/weir /trust 2>&1 || true")
+    check("the application cannot see the secret", "capture.json" not in seen, seen)
+
+
+def memory(pod):
+    """The sidecar's, at rest and with many calls at once; gives how many of those passed."""
+    rest = pod.status("weir-proxy")
+    begun = time.monotonic()
+    passed = pod.load(THREADS, CALLS)
+    took = time.monotonic() - begun
+    check(f"{THREADS} clients at once are served", passed == THREADS * CALLS, passed)
+    after = pod.status("weir-proxy")
+    say("note", f"{passed} streams from {THREADS} threads in {took:.1f} s")
+    for name, status in (("before", rest), ("after", after)):
+        say("memory", name, *(f"{it} {status[it]}" for it in ("VmRSS", "RssAnon", "VmHWM")))
+    promised = pod.sidecar["resources"]["requests"]["memory"]
+    most = kib(after["VmHWM"])
+    is_so = promised.endswith("Mi") and most <= int(promised[:-2]) * 1024
+    check("the sidecar took no more memory than it is promised", is_so, (most, promised))
+    return passed
+
+
+def last_calls(pod, before):
+    """Ends the application, which has calls still to make."""
+    ended, took = pod.end()
+    last = pod.lines()[before:]
+    check("the last calls after SIGTERM pass", len(last) == 3 and are_ok(last), last)
+    check("the sidecar ends by itself after the application", ended == "0", pod.logs("weir-proxy")[1])
+    say("note", f"the pod ended {took:.1f} s after the signal, of which 3 s are the application's")
+
+
+def deleted(pod, cgroup, kernels):
+    """Deletes the pod, and looks for what it left."""
+    files = pod.files()
     pod.remove()
     # podman leaves the v2 directory of a pod where containers are limited by v1.
     if os.path.isdir(cgroup) and os.path.isdir("/sys/fs/cgroup/unified"):
         for above, below, _files in os.walk(cgroup, topdown=False):
             os.rmdir(above)
         say("note", "the engine had left the pod's empty cgroup, which was removed")
-    eventually("programs and maps end with the pod", lambda: not kernel.left())
-    left = kernel.left() + upgraded.left()
+    last = kernels[0]
+    eventually("programs and maps end with the pod", lambda: not last.left())
+    left = [it for kernel in kernels for it in kernel.left()]
     check("no program and no map is left", not left, left)
     check("no cgroup is left", not os.path.exists(cgroup), cgroup)
-    check("no volume is left", podman("volume", "ls", "--quiet") == "")
+    files = [it for it in files if os.path.exists(it)]
+    pins = [it for it in run("find", "/sys/fs/bpf").splitlines() if "weir" in it.lower()]
+    volumes = podman("volume", "ls", "--quiet")
+    check("no volume, file or pin is left", not (files or pins or volumes), (files, pins, volumes))
+
+
+def classic(directory, provider):
+    """A pod for clusters without native sidecars: both are told to end at once."""
+    pod = Pod(directory, provider, "--sidecar", "classic")
+    pod.start()
+    check("a classic sidecar is ready before the application", are_ok(pod.lines()), pod.lines())
+    last_calls(pod, len(pod.lines()))
+    pod.remove()
+
+
+def narrow(directory, provider):
+    """A pod whose init container has capabilities, and is not privileged."""
+    pod = Pod(directory, provider, "--init-privileges", "narrow")
+    pod.start()
+    kernel = Kernel(pod.cgroup())
+    pod.init()
+    upgraded = Kernel(pod.cgroup())
+    replaced = len(upgraded.programs) == 9 and not set(upgraded.programs) & set(kernel.programs)
+    lines = [*pod.lines(), pod.call()]
+    check("capabilities are enough for the init container", replaced and are_ok(lines), lines)
+    pod.remove()
 
 
 def opened(directory, provider):
     """A pod that fails open, its sidecar killed."""
-    pod = Pod(directory, provider, "open")
+    pod = Pod(directory, provider, on_proxy_down="open")
     pod.start()
     pod.signal("weir-proxy", "KILL")
     podman("wait", pod.container("weir-proxy"))
@@ -348,40 +231,47 @@ def startups(directory, provider, count):
     check("no call failed and none passed uninspected", failed == 0 and uninspected == 0)
 
 
-def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--directory", required=True)
-    arguments.add_argument("--startups", type=int, default=0)
-    given = arguments.parse_args()
-    podman("load", "--input", os.path.join(given.directory, "weir.tar"))
+def load_images(directory):
+    podman("load", "--input", os.path.join(directory, "weir.tar"))
     # The first container of a pod runs the same image, and nothing in it.
     changes = []
     for line in ('CMD ["/bin/sleep", "infinity"]', "ENV PATH=/usr/local/bin:/usr/bin:/bin"):
         changes += ["--change", line]
-    archive = os.path.join(given.directory, "app.tar")
+    archive = os.path.join(directory, "app.tar")
     with open(archive, "rb") as file:
         tag = f"localhost/weir-pod-app:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     if subprocess.run(["podman", "image", "exists", tag]).returncode != 0:
         podman("import", *changes, archive, tag)
     podman("tag", tag, APP)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--directory", required=True)
+    arguments.add_argument("--startups", type=int, default=0)
+    given = arguments.parse_args()
     say("up", os.uname().release, podman("--version"))
-    subprocess.run(["podman", "pod", "rm", "--force", "--time", "0", POD], capture_output=True)
+    load_images(given.directory)
+    say("note", "the images are loaded")
+    forget("pod", "rm", "--force", "--time", "0", POD)
     provider = Provider(given.directory)
     try:
         if given.startups:
             startups(given.directory, provider, given.startups)
         else:
-            closed(given.directory, provider)
-            opened(given.directory, provider)
+            for part in (closed, classic, narrow, opened):
+                begun = time.monotonic()
+                part(given.directory, provider)
+                say("note", f"{part.__name__}: {time.monotonic() - begun:.0f} s")
     finally:
         if sys.exc_info()[0]:
-            for name in ("weir-init", "weir-proxy", "app"):
-                logs = subprocess.run(["podman", "logs", f"{POD}-{name}"], capture_output=True)
-                print(name, logs, flush=True)
-        subprocess.run(["podman", "pod", "rm", "--force", "--time", "0", POD], capture_output=True)
+            for name in (f"{POD}-weir-init", f"{POD}-weir-proxy", f"{POD}-app", PROVIDER):
+                print(name, subprocess.run(["podman", "logs", name], capture_output=True), flush=True)
+        forget("pod", "rm", "--force", "--time", "0", POD)
         provider.remove()
     say("exit", 1 if failures else 0)
     return 1 if failures else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
