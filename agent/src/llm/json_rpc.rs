@@ -71,6 +71,7 @@ pub(super) const A2A: &[Interest<Slot>] = &[
         Slot::FinishReason,
     ),
     response(&["status", "state"], Want::Scalar, Slot::FinishReason),
+    response(&["tasks"], Want::Mark, Slot::Choice),
     // In the envelope of JSON-RPC.
     response(&["result"], Want::Mark, Slot::Choice),
     response(&["error"], Want::Mark, Slot::Error),
@@ -95,7 +96,10 @@ pub(super) const A2A: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::FinishReason,
     ),
-    // Before the first version, the task was the result.
+    // A task that was asked for is the result; before the first version, so was
+    // any, and an event of one.
+    response(&["result", "id"], Want::Scalar, Slot::Id),
+    response(&["result", "taskId"], Want::Scalar, Slot::Id),
     response(
         &["result", "status", "state"],
         Want::Scalar,
@@ -125,7 +129,7 @@ pub(super) fn commit_mcp(mut draft: Draft, reading: &mut Reading) {
 }
 
 /// Takes a response of A2A. A task that will not go on is the end of its stream.
-pub(super) fn commit_a2a(draft: Draft, reading: &mut Reading) {
+pub(super) fn commit_a2a(mut draft: Draft, reading: &mut Reading) {
     const ENDS: [&str; 8] = [
         "TASK_STATE_COMPLETED",
         "TASK_STATE_FAILED",
@@ -138,6 +142,8 @@ pub(super) fn commit_a2a(draft: Draft, reading: &mut Reading) {
     ];
     let state = draft.finish_reason.as_deref();
     let has_ended = draft.has_error || state.is_some_and(|state| ENDS.contains(&state));
+    // A task may be all there is in the document.
+    draft.has_choice |= state.is_some();
     reading.rpc_outcome = outcome(&draft).or(reading.rpc_outcome);
     reading.commit(draft);
     reading.has_ended |= has_ended;

@@ -6,6 +6,7 @@
 
 mod application;
 
+mod a2a;
 mod anthropic;
 mod bedrock;
 mod cohere;

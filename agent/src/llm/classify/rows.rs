@@ -73,6 +73,17 @@ pub const ROWS: &[Row] = &[
     row("*", "…", Api::Mcp).when(When::Header("mcp-protocol-version")),
     row("*", "…", Api::Mcp).when(When::Header("mcp-session-id")),
     row("*", "…", Api::Mcp).when(When::Header("mcp-method")),
+    // A2A's REST binding, by its paths before its header.
+    row(POST, "…/message:send", Api::A2a).whole(),
+    row(POST, "…/message:stream", Api::A2a).streamed(),
+    row("POST|GET", "…/tasks/{id}:cancel", Api::A2a).whole(),
+    row("POST|GET", "…/tasks/{id}:subscribe", Api::A2a).streamed(),
+    row(GET, "…/tasks/{id}", Api::A2a)
+        .when(When::Header("a2a-version"))
+        .whole(),
+    row(GET, "…/tasks", Api::A2a)
+        .when(When::Header("a2a-version"))
+        .whole(),
     row("*", "…", Api::A2a).when(When::Header("a2a-version")),
     row(
         POST,
@@ -409,9 +420,6 @@ pub const ROWS: &[Row] = &[
     row(POST, "/invocations", Api::TgiGenerate),
     row(POST, "/", Api::TgiGenerate).when(When::At(&[Provider::HuggingFace])),
     // Agents.
-    row(POST, "…/message:send", Api::A2a).whole(),
-    row(POST, "…/message:stream", Api::A2a).streamed(),
-    row(POST, "…/tasks/{}:cancel|subscribe", Api::A2a),
     row(GET, "…/.well-known/agent-card.json|agent.json", Api::A2a).whole(),
     row("POST|GET|DELETE", "…/mcp", Api::Mcp),
     row(GET, "…/sse", Api::Mcp),

@@ -176,9 +176,18 @@ impl Request {
 /// The method that the path stands for, in A2A's REST binding.
 fn rest_method(target: &Target) -> Option<String> {
     let row = target.row.and_then(|row| ROWS.get(row))?;
-    let name = row.path.strip_prefix("…/")?;
-    let is_method = row.api == Api::A2a && name.starts_with("message:");
-    is_method.then(|| name.to_owned())
+    let name = match row
+        .path
+        .strip_prefix("…/")
+        .filter(|_| row.api == Api::A2a)?
+    {
+        "tasks/{id}" => "tasks:get",
+        "tasks/{id}:cancel" => "tasks:cancel",
+        "tasks/{id}:subscribe" => "tasks:subscribe",
+        "tasks" => "tasks:list",
+        name => name.strip_prefix("message:").map(|_| name)?,
+    };
+    Some(name.to_owned())
 }
 
 /// At most as many of `bytes` as are `left`.
