@@ -62,7 +62,7 @@ pub(super) enum Format {
     Tgi,
     Kserve,
     KserveGrpc,
-    XAiGrpc,
+    XAiGrpc(xai_grpc::Call),
     Mcp,
     A2a,
 }
@@ -115,7 +115,11 @@ impl Format {
             Api::TgiGenerate => Some(Self::Tgi),
             Api::KserveInfer | Api::KserveGenerate => Some(Self::Kserve),
             Api::KserveGrpc => Some(Self::KserveGrpc),
-            Api::XAiGrpc => Some(Self::XAiGrpc),
+            Api::XAiGrpc => Some(Self::XAiGrpc(xai_grpc::Call::Chat)),
+            Api::XAiGrpcStored => Some(Self::XAiGrpc(xai_grpc::Call::Stored)),
+            Api::XAiGrpcDeferred => Some(Self::XAiGrpc(xai_grpc::Call::Deferred)),
+            Api::XAiGrpcCompact => Some(Self::XAiGrpc(xai_grpc::Call::Compact)),
+            Api::XAiGrpcSample => Some(Self::XAiGrpc(xai_grpc::Call::Sample)),
             Api::Mcp => Some(Self::Mcp),
             Api::A2a => Some(Self::A2a),
             // Recorded, not read.
@@ -164,7 +168,7 @@ impl Format {
             Self::Kserve => kserve::REQUEST,
             Self::Mcp | Self::A2a => json_rpc::REQUEST,
             // These are no JSON: see `messages`.
-            Self::KserveGrpc | Self::XAiGrpc => &[],
+            Self::KserveGrpc | Self::XAiGrpc(_) => &[],
         }
     }
 
@@ -228,7 +232,7 @@ impl Format {
             (Self::Tgi, true) => tgi::EVENT,
             (Self::Tgi, false) => tgi::BODY,
             (Self::Kserve, _) => kserve::RESPONSE,
-            (Self::KserveGrpc | Self::XAiGrpc, _) => &[],
+            (Self::KserveGrpc | Self::XAiGrpc(_), _) => &[],
             (Self::Mcp, _) => json_rpc::MCP,
             (Self::A2a, _) => json_rpc::A2A,
         }
@@ -239,8 +243,7 @@ impl Format {
         match (self, is_stream) {
             (Self::KserveGrpc, true) => Some((kserve::GRPC_REQUEST, kserve::GRPC_EVENT)),
             (Self::KserveGrpc, false) => Some((kserve::GRPC_REQUEST, kserve::GRPC_BODY)),
-            (Self::XAiGrpc, true) => Some((xai_grpc::REQUEST, xai_grpc::CHUNK)),
-            (Self::XAiGrpc, false) => Some((xai_grpc::REQUEST, xai_grpc::BODY)),
+            (Self::XAiGrpc(call), is_stream) => Some(call.messages(is_stream)),
             _ => None,
         }
     }
@@ -305,7 +308,7 @@ impl Format {
             | Self::Tgi
             | Self::Kserve
             | Self::KserveGrpc
-            | Self::XAiGrpc
+            | Self::XAiGrpc(_)
             | Self::Mcp
             | Self::A2a => |_| Counts::default(),
         }
@@ -335,7 +338,7 @@ impl Format {
             Self::Ollama => ollama::commit_event(draft, reading),
             Self::Tgi => tgi::commit_event(draft, reading),
             Self::Kserve | Self::KserveGrpc => reading.commit(draft),
-            Self::XAiGrpc => xai_grpc::commit_message(draft, reading),
+            Self::XAiGrpc(_) => xai_grpc::commit_message(draft, reading),
             Self::Mcp => json_rpc::commit_mcp(draft, reading),
             Self::A2a => json_rpc::commit_a2a(draft, reading),
         }
@@ -373,7 +376,7 @@ impl Format {
             | Self::Tgi
             | Self::Kserve
             | Self::KserveGrpc
-            | Self::XAiGrpc => reading.commit(draft),
+            | Self::XAiGrpc(_) => reading.commit(draft),
         }
         // In a body that was cut, another usage object could have followed; and
         // before any text it could have become an error.
@@ -408,7 +411,7 @@ impl Format {
             }
             Self::BedrockConverse => bedrock_converse::totals(counts, facts).into(),
             Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::stated(counts, facts),
-            Self::XAiGrpc => xai_grpc::totals(counts).into(),
+            Self::XAiGrpc(_) => xai_grpc::totals(counts).into(),
             Self::GeminiPredict
             | Self::Cohere
             | Self::Ollama

@@ -1,6 +1,8 @@
-//! xAI's chats over gRPC: a response, or a stream of chunks with running totals.
+//! xAI's chats over gRPC: a response, or a stream of chunks with running totals; a
+//! response that is fetched once it is done, contexts made shorter, and texts.
 //!
-//! Field numbers are those of xAI's published `chat.proto` and `usage.proto`.
+//! Field numbers are those of xAI's published `chat.proto`, `deferred.proto`,
+//! `sample.proto` and `usage.proto`.
 
 #![deny(
     clippy::indexing_slicing,
@@ -9,6 +11,7 @@
     clippy::panic
 )]
 
+use super::format::Messages;
 use super::openai_usage;
 use super::protobuf::{Interest, Path, Want};
 use super::reading::{Counts, Draft, Reading, Slot, Tokens};
@@ -27,8 +30,38 @@ const fn count(path: Path, tokens: Tokens) -> Interest<Slot> {
     response(path, Want::Number, Slot::Count(tokens))
 }
 
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// A chat.
+    Chat,
+    /// One of before, looked at again.
+    Stored,
+    /// A chat that was begun by another call, once it is done.
+    Deferred,
+    /// A conversation made shorter.
+    Compact,
+    /// A text that is gone on with.
+    Sample,
+}
+
+impl Call {
+    /// What is read of a request and of a response.
+    pub(super) fn messages(self, is_stream: bool) -> Messages {
+        match self {
+            Self::Chat if is_stream => (REQUEST, CHUNK),
+            Self::Chat => (REQUEST, BODY),
+            // These name what they ask for, and neither a model nor a text.
+            Self::Stored => (&[], BODY),
+            Self::Deferred => (&[], DEFERRED),
+            Self::Compact => (COMPACT_REQUEST, COMPACT),
+            Self::Sample => (SAMPLE_REQUEST, SAMPLE),
+        }
+    }
+}
+
 /// What is read of a `GetCompletionsRequest`.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+const REQUEST: &[Interest<RequestSlot>] = &[
     request(&[2], Want::Bytes, RequestSlot::Model),
     // The text of a content of a message.
     request(&[1, 1, 1], Want::Length, RequestSlot::Text),
@@ -36,25 +69,46 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&[22], Want::Length, RequestSlot::Stateful),
 ];
 
-/// What is read of a `GetChatCompletionResponse`.
-pub(super) const BODY: &[Interest<Slot>] = &[
-    response(&[1], Want::Bytes, Slot::Id),
-    response(&[6], Want::Bytes, Slot::Model),
-    response(&[2, 1], Want::Number, Slot::FinishReason),
-    response(&[2, 3, 1], Want::Length, Slot::Text),
-    response(&[2, 3, 3], Want::Length, Slot::Text),
-    response(&[2, 3, 4], Want::Length, Slot::Text),
-    response(&[15], Want::Number, Slot::ServiceTier),
-    count(&[9, 1], Tokens::Output),
-    count(&[9, 2], Tokens::Input),
-    count(&[9, 3], Tokens::Total),
-    count(&[9, 6], Tokens::Reasoning),
-    count(&[9, 7], Tokens::CacheRead),
-    count(&[9, 11], Tokens::CostTicks),
+/// The same of a `CompactContextRequest`.
+const COMPACT_REQUEST: &[Interest<RequestSlot>] = &[
+    request(&[1], Want::Bytes, RequestSlot::Model),
+    request(&[2, 1, 1], Want::Length, RequestSlot::Text),
 ];
 
+/// The same of a `SampleTextRequest`.
+const SAMPLE_REQUEST: &[Interest<RequestSlot>] = &[
+    request(&[3], Want::Bytes, RequestSlot::Model),
+    request(&[1], Want::Length, RequestSlot::Text),
+];
+
+/// A `GetChatCompletionResponse` below the given fields.
+macro_rules! completion {
+    ($($below:literal),*) => {
+        &[
+            response(&[$($below,)* 1], Want::Bytes, Slot::Id),
+            response(&[$($below,)* 6], Want::Bytes, Slot::Model),
+            response(&[$($below,)* 2, 1], Want::Number, Slot::FinishReason),
+            response(&[$($below,)* 2, 3, 1], Want::Length, Slot::Text),
+            response(&[$($below,)* 2, 3, 3], Want::Length, Slot::Text),
+            response(&[$($below,)* 2, 3, 4], Want::Length, Slot::Text),
+            response(&[$($below,)* 15], Want::Number, Slot::ServiceTier),
+            count(&[$($below,)* 9, 1], Tokens::Output),
+            count(&[$($below,)* 9, 2], Tokens::Input),
+            count(&[$($below,)* 9, 3], Tokens::Total),
+            count(&[$($below,)* 9, 6], Tokens::Reasoning),
+            count(&[$($below,)* 9, 7], Tokens::CacheRead),
+            count(&[$($below,)* 9, 11], Tokens::CostTicks),
+        ]
+    };
+}
+
+const BODY: &[Interest<Slot>] = completion!();
+
+/// What is read of a `GetDeferredCompletionResponse`: nothing until it is done.
+const DEFERRED: &[Interest<Slot>] = completion!(1);
+
 /// What is read of a `GetChatCompletionChunk`.
-pub(super) const CHUNK: &[Interest<Slot>] = &[
+const CHUNK: &[Interest<Slot>] = &[
     response(&[1], Want::Bytes, Slot::Id),
     response(&[4], Want::Bytes, Slot::Model),
     response(&[2, 3], Want::Number, Slot::FinishReason),
@@ -68,6 +122,31 @@ pub(super) const CHUNK: &[Interest<Slot>] = &[
     count(&[6, 6], Tokens::Reasoning),
     count(&[6, 7], Tokens::CacheRead),
     count(&[6, 11], Tokens::CostTicks),
+];
+
+/// What is read of a `CompactContextResponse`.
+const COMPACT: &[Interest<Slot>] = &[
+    response(&[1], Want::Bytes, Slot::Id),
+    count(&[4, 1], Tokens::Output),
+    count(&[4, 2], Tokens::Input),
+    count(&[4, 3], Tokens::Total),
+    count(&[4, 6], Tokens::Reasoning),
+    count(&[4, 7], Tokens::CacheRead),
+    count(&[4, 11], Tokens::CostTicks),
+];
+
+/// What is read of a `SampleTextResponse`, whole or one of several.
+const SAMPLE: &[Interest<Slot>] = &[
+    response(&[1], Want::Bytes, Slot::Id),
+    response(&[6], Want::Bytes, Slot::Model),
+    response(&[2, 1], Want::Number, Slot::FinishReason),
+    response(&[2, 3], Want::Length, Slot::Text),
+    count(&[9, 1], Tokens::Output),
+    count(&[9, 2], Tokens::Input),
+    count(&[9, 3], Tokens::Total),
+    count(&[9, 6], Tokens::Reasoning),
+    count(&[9, 7], Tokens::CacheRead),
+    count(&[9, 11], Tokens::CostTicks),
 ];
 
 /// Takes a message: the response, or a chunk. The last chunk is the one before

@@ -12,7 +12,8 @@ from concurrent import futures
 import grpc
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc as triton_grpc
-from xai_sdk.proto import chat_pb2, chat_pb2_grpc, sample_pb2, usage_pb2
+from xai_sdk.proto import chat_pb2, chat_pb2_grpc, deferred_pb2, sample_pb2
+from xai_sdk.proto import sample_pb2_grpc, usage_pb2
 
 ADDRESS, CERTIFICATE, KEY = sys.argv[1:]
 
@@ -42,8 +43,15 @@ def numbered():
     return f"chat-{count}"
 
 
+def length(messages):
+    return sum(len(part.text) for message in messages for part in message.content)
+
+
 def usage_of(request, words):
-    text = sum(len(part.text) for message in request.messages for part in message.content)
+    return used(length(request.messages), words)
+
+
+def used(text, words):
     usage = usage_pb2.SamplingUsage(
         prompt_tokens=100 + text,
         prompt_text_tokens=100 + text,
@@ -62,12 +70,46 @@ STOP = sample_pb2.FinishReason.REASON_STOP
 
 
 class Chat(chat_pb2_grpc.ChatServicer):
+    def __init__(self):
+        self.deferred, self.looked_at = {}, set()
+
+    def StartDeferredCompletion(self, request, context):
+        response = self.answer(request)
+        identifier = f"deferred {response.id}"
+        self.deferred[identifier] = response
+        return deferred_pb2.StartDeferredResponse(request_id=identifier)
+
+    def GetDeferredCompletion(self, request, context):
+        identifier = request.request_id
+        if identifier not in self.looked_at:
+            self.looked_at.add(identifier)
+            return chat_pb2.GetDeferredCompletionResponse(
+                status=deferred_pb2.DeferredStatus.PENDING
+            )
+        return chat_pb2.GetDeferredCompletionResponse(
+            status=deferred_pb2.DeferredStatus.DONE, response=self.deferred[identifier]
+        )
+
+    def GetStoredCompletion(self, request, context):
+        if request.response_id == "chat-0":
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "none is kept")
+        return self.deferred[f"deferred {request.response_id}"]
+
+    def CompactContext(self, request, context):
+        response = chat_pb2.CompactContextResponse(id=numbered(), encrypted_content="b3BhcXVl")
+        response.usage.CopyFrom(used(length(request.input), 3))
+        tell_usage(response.id, response.usage)
+        return response
+
     def GetCompletion(self, request, context):
         if request.model == "dry":
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no water, and none to come")
         if request.model == "slow":
             threading.Event().wait(context.time_remaining())
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "too slow")
+        return self.answer(request)
+
+    def answer(self, request):
         response = chat_pb2.GetChatCompletionResponse(id=numbered(), model=f"{request.model}-0709")
         for index in range(max(request.n, 1)):
             output = response.outputs.add(finish_reason=STOP, index=index)
@@ -96,6 +138,24 @@ class Chat(chat_pb2_grpc.ChatServicer):
                     gone.wait()
                 return
         tell_usage(identifier, chunk.usage)
+
+
+class Sample(sample_pb2_grpc.SampleServicer):
+    def SampleText(self, request, context):
+        response = sample_pb2.SampleTextResponse(id=numbered(), model=f"{request.model}-1212")
+        response.choices.add(text="".join(WORDS), finish_reason=STOP)
+        response.usage.CopyFrom(used(len(request.prompt[0]), len(WORDS)))
+        tell_usage(response.id, response.usage)
+        return response
+
+    def SampleTextStreaming(self, request, context):
+        identifier = numbered()
+        for number, word in enumerate(WORDS, 1):
+            part = sample_pb2.SampleTextResponse(id=identifier, model=f"{request.model}-1212")
+            part.choices.add(text=word, finish_reason=STOP if number == len(WORDS) else 0)
+            part.usage.CopyFrom(used(len(request.prompt[0]), number))
+            yield part
+        tell_usage(identifier, part.usage)
 
 
 class Inference(triton_grpc.GRPCInferenceServiceServicer):
@@ -130,6 +190,7 @@ def main():
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=options)
     chat_pb2_grpc.add_ChatServicer_to_server(Chat(), server)
+    sample_pb2_grpc.add_SampleServicer_to_server(Sample(), server)
     triton_grpc.add_GRPCInferenceServiceServicer_to_server(Inference(), server)
     with open(CERTIFICATE, "rb") as certificate, open(KEY, "rb") as key:
         pair = (key.read(), certificate.read())

@@ -162,6 +162,55 @@ fn chats_of_the_xai_sdk_are_metered_to_the_token() -> Result<()> {
 }
 
 #[test]
+fn what_other_services_of_xai_state_is_counted_once() -> Result<()> {
+    let run = run("xai_apart.py", &[])?;
+    let mut told = run.told.iter();
+    let mut calls = Vec::new();
+    for (said, record) in &run.calls {
+        calls.push(said.call.as_str());
+        let operation = match said.call.as_str() {
+            "started" => "generate_content",
+            "pending" | "deferred" | "deferred again" | "stored" => "fetch_response",
+            "compacted" => "chat",
+            _ => "text_completion",
+        };
+        ensure!(
+            record.operation.as_deref() == Some(operation)
+                && record.outcome == OutcomeKind::Complete
+                && record.error.is_none(),
+            "{record:#?}"
+        );
+        if matches!(
+            said.call.as_str(),
+            "deferred" | "compacted" | "text" | "text stream"
+        ) {
+            let used = Used::deserialize(&said.rest)?;
+            ensure!(Some(&used) == told.next(), "{used:?} is not {:?}", run.told);
+            check_used(record, &used)?;
+            ensure!(record.response_id.as_ref() == Some(&used.id), "{record:#?}");
+        } else {
+            ensure!(
+                record.tokens_provenance == Provenance::Unknown && record.cost_usd.is_none(),
+                "{record:#?}"
+            );
+        }
+    }
+    ensure!(told.next().is_none(), "more was told: {:?}", run.told);
+    let expected = [
+        "started",
+        "pending",
+        "deferred",
+        "deferred again",
+        "stored",
+        "compacted",
+        "text",
+        "text stream",
+    ];
+    ensure!(calls == expected, "{calls:?}");
+    Ok(())
+}
+
+#[test]
 fn calls_to_xai_that_fail_are_recorded_by_their_status() -> Result<()> {
     for (said, record) in run("xai.py", &[])?.calls {
         let seen = (record.outcome, record.error.as_deref());

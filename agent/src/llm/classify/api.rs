@@ -161,6 +161,14 @@ apis! {
     KserveGrpc => "infer",
     /// Chats of xAI over gRPC.
     XAiGrpc => "chat",
+    /// A chat that was begun by another call, when it is asked for.
+    XAiGrpcDeferred => "fetch_response",
+    /// A chat of before, when it is looked at again.
+    XAiGrpcStored => "fetch_response",
+    /// A conversation made shorter by the model.
+    XAiGrpcCompact => "chat",
+    /// A text that the model goes on with.
+    XAiGrpcSample => "text_completion",
     /// The other services of xAI over gRPC.
     XAiGrpcOther => "generate_content",
     /// JSON-RPC of the Model Context Protocol.
@@ -241,15 +249,19 @@ impl Api {
             | Self::KserveGenerate
             | Self::KserveGrpc
             | Self::XAiGrpc
+            | Self::XAiGrpcCompact
+            | Self::XAiGrpcSample
             | Self::XAiGrpcOther => Counting::Here,
             Self::OpenAiResponses | Self::GeminiInteractions => Counting::Begun,
             Self::OpenAiResponsesFetch
             | Self::OpenAiResponsesCancel
-            | Self::GeminiInteractionsFetch => Counting::Fetched,
+            | Self::GeminiInteractionsFetch
+            | Self::XAiGrpcStored => Counting::Fetched,
             Self::OpenAiBatches
             | Self::OpenAiRuns
             | Self::AnthropicBatchResults
-            | Self::GeminiBatch => Counting::Collected,
+            | Self::GeminiBatch
+            | Self::XAiGrpcDeferred => Counting::Collected,
             Self::OpenAiResponsesInputs
             | Self::OpenAiInputTokens
             | Self::OpenAiModerations

@@ -99,6 +99,26 @@ pub const ROWS: &[Row] = &[
     .streamed(),
     row(POST, "/xai_api.Chat/GetCompletion", Api::XAiGrpc).whole(),
     row(POST, "/xai_api.Chat/GetCompletionChunk", Api::XAiGrpc).streamed(),
+    row(
+        POST,
+        "/xai_api.Chat/GetDeferredCompletion",
+        Api::XAiGrpcDeferred,
+    )
+    .whole(),
+    row(
+        POST,
+        "/xai_api.Chat/GetStoredCompletion",
+        Api::XAiGrpcStored,
+    )
+    .whole(),
+    row(POST, "/xai_api.Chat/CompactContext", Api::XAiGrpcCompact).whole(),
+    row(POST, "/xai_api.Sample/SampleText", Api::XAiGrpcSample).whole(),
+    row(
+        POST,
+        "/xai_api.Sample/SampleTextStreaming",
+        Api::XAiGrpcSample,
+    )
+    .streamed(),
     row(POST, "/xai_api.*/{}", Api::XAiGrpcOther),
     row(POST, "/lf.a2a.v1.A2AService/{}", Api::A2aGrpc),
     // Azure OpenAI, dated: the deployment stands in the path.
