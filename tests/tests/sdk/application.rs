@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use weir::llm::usage::Provenance;
 use weir::meter::reason::{Decision, Reason};
-use weir::meter::record::{OutcomeKind, Record};
+use weir::meter::record::{OutcomeKind, Protocol, Record};
 use weir_emulator::{Builder, Emulator, Listener, Told, UsageTold};
 use weir_tests::clients::Clients;
 use weir_tests::world::{PROVIDER, World};
@@ -23,6 +23,8 @@ pub(crate) struct Application<'a> {
     /// Where the emulator listens.
     pub(crate) listener: fn(SocketAddr) -> Listener,
     pub(crate) port: u16,
+    /// WebSockets that it opens, each a record of its own beside its calls.
+    pub(crate) sockets: usize,
 }
 
 /// What a script prints of a call: a JSON object in a line of its own.
@@ -57,6 +59,7 @@ impl<'a> Application<'a> {
             configuration: "",
             listener: Listener::https,
             port: 443,
+            sockets: 0,
         }
     }
 
@@ -96,17 +99,21 @@ impl<'a> Application<'a> {
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("printed: {line}")))
             .collect::<Result<_>>()?;
-        ended.all_are(said.len(), Decision::Intercept, Reason::CatalogueHost)?;
-        let told = world
-            .emulator
-            .wait_ledger(|told| told.len() == said.len())?;
+        let exchanges = said.len() + self.sockets;
+        ended.all_are(exchanges, Decision::Intercept, Reason::CatalogueHost)?;
+        let told = world.emulator.wait_ledger(|told| told.len() == exchanges)?;
 
         let direct = self.world()?.run_direct(&command)?;
         ensure!(
             text == direct,
             "what was said differs from direct: {text}\nis not\n{direct}"
         );
-        matched(said, told, ended.report.exchanges)
+        let is_socket = |record: &Record| record.operation.as_deref() == Some("session");
+        let (sockets, records): (Vec<_>, Vec<_>) =
+            ended.report.exchanges.into_iter().partition(is_socket);
+        check_sockets(sockets, self.sockets)?;
+        let told = told.into_iter().filter(|told| told.status != Some(101));
+        matched(said, told.collect(), records)
     }
 
     fn world(&self) -> Result<World> {
@@ -114,6 +121,23 @@ impl<'a> Application<'a> {
         let emulator: Builder = Emulator::builder().listener((self.listener)(address));
         World::naming(self.names, emulator)
     }
+}
+
+/// What carried calls has no tokens itself.
+fn check_sockets(sockets: Vec<Record>, expected: usize) -> Result<()> {
+    ensure!(sockets.len() == expected, "{sockets:#?}");
+    // Some clients do not wait for the answer when they say that they close.
+    let ends = [OutcomeKind::Complete, OutcomeKind::ClientGone];
+    for socket in sockets {
+        ensure!(
+            socket.status == Some(101)
+                && ends.contains(&socket.outcome)
+                && socket.tokens_provenance == Provenance::Unknown
+                && socket.problems.is_empty(),
+            "{socket:#?}"
+        );
+    }
+    Ok(())
 }
 
 /// Puts together what belongs together: by the identifiers of answers, and in the
@@ -137,8 +161,10 @@ impl Seen {
     /// The same call, answered, and the same numbers.
     fn check(&self) -> Result<()> {
         let Self { said, told, record } = self;
+        // What a socket carries has no status.
+        let is_carried = record.protocol == Protocol::WebSocket && record.status.is_none();
         ensure!(
-            record.status == Some(200)
+            (record.status == Some(200) || is_carried)
                 && record.outcome == OutcomeKind::Complete
                 && record.error.is_none()
                 && record.problems.is_empty(),

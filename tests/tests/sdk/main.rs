@@ -16,3 +16,4 @@ mod mcp;
 mod mistral;
 mod ollama;
 mod openai;
+mod triton;

@@ -51,3 +51,36 @@ fn calls_of_the_node_sdk_are_metered_as_it_counts_them() -> Result<()> {
     ensure!(unasked.count() == 2, "weir asked for usage: {seen:#?}");
     Ok(())
 }
+
+#[test]
+fn calls_of_the_python_sdk_over_websockets_are_metered_as_it_counts_them() -> Result<()> {
+    let clients = Clients::python("sockets")?;
+    let application = Application {
+        sockets: 4,
+        ..Application::new(clients, "openai_sdk.py", NAMES)
+    };
+    application.check(&[
+        ("response", "chat"),
+        ("response tool", "chat"),
+        ("response at once", "chat"),
+        ("response at once", "chat"),
+        ("realtime", "chat"),
+        ("realtime", "chat"),
+    ])?;
+    Ok(())
+}
+
+#[test]
+fn calls_of_the_node_sdk_over_websockets_are_metered_as_it_counts_them() -> Result<()> {
+    let clients = Clients::node("node")?;
+    let application = Application {
+        sockets: 2,
+        ..Application::new(clients, "openai_sockets.js", NAMES)
+    };
+    application.check(&[
+        ("response", "chat"),
+        ("response", "chat"),
+        ("realtime", "chat"),
+    ])?;
+    Ok(())
+}
