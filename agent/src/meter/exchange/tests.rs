@@ -347,27 +347,66 @@ fn a_response_made_in_the_background_is_counted_once_however_often_it_is_fetched
     );
 }
 
-#[test]
-fn what_two_models_used_has_not_the_price_of_one() {
+/// The record of an answer to a request of this API.
+fn answered(api: Api, request: &str, answer: &str) -> Record {
     let (mut exchange, sink) = open(Opening {
-        target: Some(Api::OpenAiResponses.into()),
+        target: Some(api.into()),
         ..opening()
     });
-    exchange.request_body(br#"{"model":"gpt-4o-mini","input":"draw"}"#);
+    exchange.request_body(request.as_bytes());
     exchange.request_end();
     exchange.response_head(200, &typed("application/json"));
-    exchange.response_body(
-        br#"{"id":"resp_1","status":"completed","model":"gpt-4o-mini",
-            "usage":{"input_tokens":10,"output_tokens":5},
-            "tool_usage":{"image_gen":{"input_tokens":20,"output_tokens":1000}}}"#,
-    );
+    exchange.response_body(answer.as_bytes());
     exchange.finish(Outcome::Complete);
-    let record = sink.only();
+    sink.only()
+}
+
+#[test]
+fn what_two_models_used_has_not_the_price_of_one() {
+    let cost = |tools: &str| {
+        let record = answered(
+            Api::OpenAiResponses,
+            &format!(r#"{{"model":"gpt-4o-mini","input":"draw","tools":{tools}}}"#),
+            r#"{"id":"resp_1","status":"completed","model":"gpt-4o-mini",
+                "usage":{"input_tokens":10,"output_tokens":5},
+                "tool_usage":{"image_gen":{"input_tokens":20,"output_tokens":1000,
+                    "input_tokens_details":{"image_tokens":0,"text_tokens":20},
+                    "output_tokens_details":{"image_tokens":1000,"text_tokens":0}}}}"#,
+        );
+        assert_eq!(
+            (record.input_tokens, record.output_tokens),
+            (Some(30), Some(1005))
+        );
+        record.cost_usd
+    };
+    assert_eq!(cost(r#"[{"type":"image_generation"}]"#), None);
+    // 10 * 0.15 + 5 * 0.6, and 20 * 5 + 1000 * 32 millionths.
     assert_eq!(
-        (record.input_tokens, record.output_tokens),
-        (Some(30), Some(1005))
+        cost(r#"[{"type":"image_generation","model":"gpt-image-1.5"}]"#),
+        Some("0.0321045".parse().expect("a decimal"))
     );
-    assert_eq!(record.cost_usd, None);
+}
+
+#[test]
+fn what_is_charged_by_other_terms_has_no_price() {
+    let cost = |status: &str| {
+        let record = answered(
+            Api::AnthropicMessages,
+            r#"{"model":"claude-sonnet-4-6","messages":[]}"#,
+            &format!(
+                r#"{{"id":"msg_1","model":"gpt-4o-mini","stop_reason":"end_turn","usage":{{
+                    "input_tokens":1000,"output_tokens":100,
+                    "fallback_credit":{{"status":{{"type":"{status}"}}}}}}}}"#
+            ),
+        );
+        assert_eq!(record.tokens_provenance, Provenance::Measured);
+        record.cost_usd
+    };
+    assert_eq!(
+        cost("not_applied"),
+        Some("0.00021".parse().expect("a decimal"))
+    );
+    assert_eq!(cost("redeemed"), None);
 }
 
 #[test]
