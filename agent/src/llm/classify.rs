@@ -45,6 +45,9 @@ pub struct Target {
     pub row: Option<usize>,
     /// The session of the Model Context Protocol that the head names.
     pub session: Option<RpcSession>,
+    /// The one that a call to this address is part of, if a stream named no more
+    /// than the address.
+    pub address: Option<RpcSession>,
     /// Whether the request ends that session.
     pub ends_session: bool,
 }
@@ -58,6 +61,7 @@ impl From<Api> for Target {
             stream: None,
             row: None,
             session: None,
+            address: None,
             ends_session: false,
         }
     }
@@ -86,8 +90,16 @@ pub fn classify(
             .holds(provider, headers, query)
             .then_some((index, row, captured))
     });
+    // Calls of MCP's first revision go wherever the server says.
+    let address = |api: Api| {
+        let may_be_call = method == "POST" && matches!(api, Api::Mcp | Api::Other);
+        may_be_call.then(|| RpcSession::of_path(whole)).flatten()
+    };
     let Some((index, row, captured)) = found else {
-        return Target::from(Api::Other);
+        return Target {
+            address: address(Api::Other),
+            ..Target::from(Api::Other)
+        };
     };
     let session = (row.api == Api::Mcp)
         .then(|| RpcSession::of_request(query, headers))
@@ -95,6 +107,7 @@ pub fn classify(
     let model = model(row.api, captured, query);
     Target {
         ends_session: session.is_some() && method == "DELETE",
+        address: address(row.api).filter(|_| session.is_none()),
         session,
         api: match (row.api, model.as_deref()) {
             (Api::BedrockInvoke, Some(model)) if embeds(model) => Api::BedrockEmbed,

@@ -230,7 +230,7 @@ fn part(
     let is_stream = response.framing.is_stream() == Some(true);
     if facts.rpc_method.is_none() {
         let is_over = match session {
-            RpcSession::OfStream(_) => is_stream,
+            RpcSession::OfStream(_) | RpcSession::OfAddress(_) => is_stream,
             // One stream may follow another.
             RpcSession::OfHeader(_) => ends_session,
         };
@@ -241,7 +241,7 @@ fn part(
     }
     let id = facts.rpc_id.as_ref()?;
     let is_elsewhere = match session {
-        RpcSession::OfStream(_) => true,
+        RpcSession::OfStream(_) | RpcSession::OfAddress(_) => true,
         // It was to come here, and may go on elsewhere.
         RpcSession::OfHeader(_) => is_stream,
     };

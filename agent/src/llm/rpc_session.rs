@@ -36,6 +36,9 @@ const MEMBERS: [&str; 2] = ["sessionId", "session_id"];
 pub enum RpcSession {
     /// It is as long as the stream that named it.
     OfStream(String),
+    /// The same, of a stream that named nothing but the address to send calls to:
+    /// two streams of one address are not told apart.
+    OfAddress(String),
     /// It is named in a header, until the client ends it.
     OfHeader(String),
 }
@@ -48,6 +51,13 @@ impl RpcSession {
             Some(name) => Some(Self::OfHeader(name.to_owned())),
             None => Self::of_query(query),
         }
+    }
+
+    /// The session of a stream that named this path, with its query.
+    pub(super) fn of_path(path_and_query: &str) -> Option<Self> {
+        let is_path = path_and_query.starts_with('/') && !path_and_query.starts_with("//");
+        let is_kept = is_path && path_and_query.len() <= ADDRESS_LEN_MAX;
+        is_kept.then(|| Self::OfAddress(path_and_query.to_owned()))
     }
 
     fn of_query(query: &str) -> Option<Self> {
@@ -63,6 +73,7 @@ impl fmt::Debug for RpcSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::OfStream(_) => "OfStream",
+            Self::OfAddress(_) => "OfAddress",
             Self::OfHeader(_) => "OfHeader",
         })
     }
@@ -147,11 +158,26 @@ impl Address {
         self.0.extend_from_slice(kept);
     }
 
-    /// The session it names.
+    /// The session it names, or is.
     pub(super) fn session(self) -> Option<RpcSession> {
         let address = String::from_utf8(self.0).ok()?;
-        let (_, query) = address.split('#').next()?.split_once('?')?;
-        RpcSession::of_query(query)
+        let address = address.split('#').next()?;
+        let named = address.split_once('?');
+        named
+            .and_then(|(_, query)| RpcSession::of_query(query))
+            .or_else(|| RpcSession::of_path(path_of(address)?))
+    }
+}
+
+/// The path of an address, and its query. One that is relative to another path
+/// is not followed.
+fn path_of(address: &str) -> Option<&str> {
+    let behind_scheme = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme));
+    match behind_scheme {
+        Some(rest) => rest.get(rest.find('/')?..),
+        None => Some(address),
     }
 }
 
@@ -180,7 +206,23 @@ mod tests {
             assert!(of_address(data).is_some(), "{data}");
             assert_eq!(of_address(data), of_path(query), "{data}");
         }
-        for data in ["", "/messages", "{\"a\":\"?\"}", "/m?sessionId="] {
+        // Without a name it is all that there is.
+        for (data, path) in [
+            ("/messages", "/messages"),
+            ("https://mcp.example/messages#there", "/messages"),
+            ("/m?sessionId=", "/m?sessionId="),
+            ("/m?key=a", "/m?key=a"),
+        ] {
+            assert!(of_address(data).is_some(), "{data}");
+            assert_eq!(of_address(data), RpcSession::of_path(path), "{data}");
+        }
+        for data in [
+            "",
+            "{\"a\":\"?\"}",
+            "messages",
+            "//x/y",
+            "https://mcp.example",
+        ] {
             assert_eq!(of_address(data), None, "{data}");
         }
         assert_ne!(of_path("sessionId=a1"), of_path("sessionId=a2"));

@@ -86,10 +86,30 @@ impl<T> Default for Unanswered<T> {
 }
 
 impl<T> Unanswered<T> {
-    /// A stream names the session whose answers it will bring.
-    pub fn open(&mut self, host: &str, session: &RpcSession) {
-        let session = self.session(host, session);
-        self.displaced = self.displaced.saturating_add(push(&mut self.open, session));
+    /// A stream names the session whose answers it will bring. If it names no more
+    /// than an address that another has named, nobody can say whose the calls are
+    /// that wait.
+    pub fn open(&mut self, host: &str, session: &RpcSession) -> Released<T> {
+        let of_session = self.session(host, session);
+        let is_shared = is_address(session) && self.open.contains(&of_session);
+        self.displaced = self
+            .displaced
+            .saturating_add(push(&mut self.open, of_session));
+        if !is_shared {
+            return Released::new();
+        }
+        self.early.retain(|early| early.session != of_session);
+        let left = self.take_all(of_session);
+        self.displaced = self.displaced.saturating_add(left.len() as u64);
+        left.into_iter()
+            .map(|value| (value, Over::Unfollowed))
+            .collect()
+    }
+
+    /// Whether a stream of the session is open, or several are.
+    #[must_use]
+    pub fn is_open(&self, host: &str, session: &RpcSession) -> bool {
+        self.open.contains(&self.session(host, session))
     }
 
     /// The exchange of a call has ended without its answer. It began at `since`.
@@ -117,10 +137,15 @@ impl<T> Unanswered<T> {
             released.push((value, Over::Ended));
             return released;
         }
+        let streams = self.streams(of_session);
         let is_followed = match session {
-            RpcSession::OfStream(_) => self.open.contains(&of_session),
+            RpcSession::OfStream(_) => streams > 0,
+            RpcSession::OfAddress(_) => streams == 1,
             RpcSession::OfHeader(_) => true,
         };
+        if is_address(session) && streams > 1 {
+            self.displaced = self.displaced.saturating_add(1);
+        }
         if !is_followed {
             released.push((value, Over::Unfollowed));
             return released;
@@ -148,6 +173,9 @@ impl<T> Unanswered<T> {
         now: Instant,
     ) -> Released<T> {
         let mut released = self.late(now);
+        if is_address(session) && self.streams(self.session(host, session)) != 1 {
+            return released;
+        }
         let key = self.key(host, session, &answer.id);
         if let Some(value) = self.take(key) {
             released.push((value, Over::Answered(answer)));
@@ -188,18 +216,35 @@ impl<T> Unanswered<T> {
     /// The session is over, and with it its calls.
     pub fn close(&mut self, host: &str, session: &RpcSession) -> Vec<T> {
         let is_named = matches!(session, RpcSession::OfHeader(_));
+        let is_address = is_address(session);
         let session = self.session(host, session);
         if is_named {
             // Not a loss: its calls are seldom still under way.
             push(&mut self.ended, session);
         }
+        if is_address && self.streams(session) > 1 {
+            // One of several, which no call waits for.
+            let one = self.open.iter().position(|open| *open == session);
+            one.and_then(|at| self.open.remove(at));
+            return Vec::new();
+        }
         self.open.retain(|open| *open != session);
         self.early.retain(|early| early.session != session);
-        let (over, left) = std::mem::take(&mut self.calls)
+        self.take_all(session)
+    }
+
+    /// How many streams of a session are open.
+    fn streams(&self, session: u64) -> usize {
+        self.open.iter().filter(|open| **open == session).count()
+    }
+
+    /// Takes all calls of a session out.
+    fn take_all(&mut self, session: u64) -> Vec<T> {
+        let (taken, left) = std::mem::take(&mut self.calls)
             .into_iter()
             .partition::<VecDeque<_>, _>(|call| call.session == session);
         self.calls = left;
-        over.into_iter().map(|call| call.value).collect()
+        taken.into_iter().map(|call| call.value).collect()
     }
 
     /// Everything is over.
@@ -234,6 +279,11 @@ impl<T> Unanswered<T> {
     fn session(&self, host: &str, session: &RpcSession) -> u64 {
         self.hasher.hash_one((host, session))
     }
+}
+
+/// Whether nothing but an address tells the session from others.
+fn is_address(session: &RpcSession) -> bool {
+    matches!(session, RpcSession::OfAddress(_))
 }
 
 /// Adds the newest; returns how many had to make room.
@@ -271,6 +321,36 @@ mod tests {
         let (mut calls, session) = (Unanswered::default(), stream(name));
         calls.open(HOST, &session);
         (calls, session, Instant::now())
+    }
+
+    #[test]
+    fn streams_of_one_address_are_followed_while_there_is_only_one() {
+        let mut calls = Unanswered::default();
+        let session = RpcSession::OfAddress("/messages".to_owned());
+        let now = Instant::now();
+        let wait = |calls: &mut Unanswered<usize>, number| {
+            calls.wait(HOST, (&session, &id(number)), now, number, now)
+        };
+        assert!(!calls.is_open(HOST, &session));
+        assert_eq!(wait(&mut calls, 1), [(1, Over::Unfollowed)]);
+        assert_eq!(calls.open(HOST, &session), []);
+        assert_eq!(wait(&mut calls, 2), []);
+        assert_eq!(wait(&mut calls, 3), []);
+        let released = calls.answer(HOST, &session, answer(2), now);
+        assert_eq!(released, [(2, Over::Answered(answer(2)))]);
+        assert_eq!(calls.take_displaced(), 0);
+
+        // Another one: whose call is it that waits, and whose the next?
+        assert_eq!(calls.open(HOST, &session), [(3, Over::Unfollowed)]);
+        assert_eq!(calls.answer(HOST, &session, answer(3), now), []);
+        assert_eq!(wait(&mut calls, 4), [(4, Over::Unfollowed)]);
+        assert_eq!(calls.take_displaced(), 2);
+
+        // One is left.
+        assert_eq!(calls.close(HOST, &session), Vec::<usize>::new());
+        assert_eq!(wait(&mut calls, 5), []);
+        assert_eq!(calls.close(HOST, &session), [5]);
+        assert!(!calls.is_open(HOST, &session));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::payload::{Payload, PayloadSink};
 use super::record::{OutcomeKind, Record, RecordSink};
 use crate::bounds::Bound;
+use crate::llm::classify::{Api, Target};
 use crate::llm::rpc_session::{Answer, News, Part, RpcSession};
 use crate::llm::unanswered::{Over, Released, Unanswered};
 
@@ -42,6 +43,16 @@ impl Awaiting {
         }
     }
 
+    /// Takes what goes to an address that a stream has named for a call.
+    pub(super) fn address(&self, host: &str, target: &mut Target) {
+        if let Some(address) = target.address.take()
+            && self.lock().is_open(host, &address)
+        {
+            target.api = Api::Mcp;
+            target.session = Some(address);
+        }
+    }
+
     /// A stream of `session` has brought something.
     pub(super) fn bring(&self, host: &str, session: Option<&RpcSession>, news: News) {
         let now = (self.clock)();
@@ -50,7 +61,7 @@ impl Awaiting {
         {
             let mut calls = self.lock();
             if let Some(begun) = &news.begun {
-                calls.open(host, begun);
+                released.append(&mut calls.open(host, begun));
             }
             for answer in news.answers {
                 if let Some(session) = session {
@@ -79,7 +90,14 @@ impl Awaiting {
             None => held.hand_in(&*self.sink),
             Some((session, Part::Call(id))) => {
                 let since = held.since;
-                let released = self.lock().wait(host, (&session, &id), since, held, now);
+                let (released, displaced) = {
+                    let mut calls = self.lock();
+                    let released = calls.wait(host, (&session, &id), since, held, now);
+                    (released, calls.take_displaced())
+                };
+                if displaced > 0 {
+                    Bound::UnansweredCalls.hit_times(displaced);
+                }
                 self.release(released, now);
             }
             Some((session, Part::Cancel(id))) => {
@@ -94,19 +112,20 @@ impl Awaiting {
                 let over = self.lock().close(host, &session);
                 let (outcome, error) = match (session, ended) {
                     (RpcSession::OfHeader(_), _) => (OutcomeKind::ClientGone, ENDED),
-                    (RpcSession::OfStream(_), OutcomeKind::ClientGone) => {
+                    (_, OutcomeKind::ClientGone) => {
                         (OutcomeKind::ClientGone, "client disconnected")
                     }
                     (
-                        RpcSession::OfStream(_),
+                        RpcSession::OfStream(_) | RpcSession::OfAddress(_),
                         OutcomeKind::Complete | OutcomeKind::UpstreamGone,
                     ) => (
                         OutcomeKind::UpstreamGone,
                         "upstream: the stream ended before the answer",
                     ),
-                    (RpcSession::OfStream(_), OutcomeKind::Refused | OutcomeKind::Aborted) => {
-                        (OutcomeKind::Aborted, "aborted")
-                    }
+                    (
+                        RpcSession::OfStream(_) | RpcSession::OfAddress(_),
+                        OutcomeKind::Refused | OutcomeKind::Aborted,
+                    ) => (OutcomeKind::Aborted, "aborted"),
                 };
                 for call in over {
                     self.leave(call, outcome, error, now);

@@ -193,8 +193,12 @@ pub struct Exchange {
 impl Exchange {
     /// Begins an exchange that started at `started`.
     #[must_use]
-    pub fn open(opening: Opening, started: SystemTime, meter: &Meter) -> Self {
+    pub fn open(mut opening: Opening, started: SystemTime, meter: &Meter) -> Self {
         let opened_at = (meter.clock)();
+        if let Some(target) = &mut opening.target {
+            let host = opening.host.as_deref().unwrap_or_default();
+            meter.awaiting.address(host, target);
+        }
         let inspector = opening
             .target
             .clone()

@@ -141,8 +141,8 @@ CASES = {"every": every, "many": many, "detour": detour, "given-up": given_up, "
 
 
 async def main():
-    if TRANSPORT == "sse":
-        transport, mode = sse_client(f"{BASE}/sse"), "legacy"
+    if TRANSPORT in ("sse", "nameless/sse"):
+        transport, mode = sse_client(f"{BASE}/{TRANSPORT}"), "legacy"
     else:
         transport = streamable_http_client(f"{BASE}/mcp")
         mode = "legacy" if TRANSPORT == "session" else "auto"

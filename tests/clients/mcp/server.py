@@ -2,7 +2,8 @@
 
 Usage: server.py ADDRESS CERTIFICATE KEY: listens on port 443 of the address with
 TLS and on port 80 without, at /mcp in all revisions that are of one address and at
-/sse in the first. Says so when it does.
+/sse in the first; at /nameless/sse as a server that names no sessions. Says so when it
+does.
 """
 
 import asyncio
@@ -93,6 +94,33 @@ def describe(river: str) -> str:
     return f"Describe the {river}."
 
 
+class Nameless:
+    """The first revision for one client at a time, whose session has no name outside."""
+
+    ROOT = "/nameless"
+
+    def __init__(self, app):
+        self.app, self.query = app, b""
+
+    async def __call__(self, scope, receive, send):
+        path = scope.get("path", "")
+        if not path.startswith(self.ROOT):
+            return await self.app(scope, receive, send)
+        scope = {**scope, "path": path.removeprefix(self.ROOT)}
+        if scope["method"] == "POST":
+            return await self.app({**scope, "query_string": self.query}, receive, send)
+
+        async def unnamed(message):
+            body = message.get("body", b"")
+            if b"event: endpoint" in body:
+                address, self.query = body.strip().rsplit(b"data: ", 1)[1].split(b"?")
+                named = self.ROOT.encode() + address
+                message = {**message, "body": b"event: endpoint\r\ndata: " + named + b"\r\n\r\n"}
+            await send(message)
+
+        await self.app(scope, receive, unnamed)
+
+
 class Listening(uvicorn.Server):
     """Tells how many of them listen."""
 
@@ -108,6 +136,7 @@ class Listening(uvicorn.Server):
 async def main():
     app = server.streamable_http_app(event_store=Events(), retry_interval=10, host=ADDRESS)
     app.router.routes.extend(server.sse_app(host=ADDRESS).routes)
+    app = Nameless(app)
     options = {"host": ADDRESS, "log_level": "error", "timeout_graceful_shutdown": 0}
     tls = uvicorn.Config(
         app, port=443, ssl_certfile=CERTIFICATE, ssl_keyfile=KEY, **options

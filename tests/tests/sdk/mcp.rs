@@ -34,6 +34,8 @@ enum Transport {
     Session,
     /// Calls and events apart, of the first revision.
     Sse,
+    /// The same, where nothing names the session.
+    Nameless,
 }
 
 impl Transport {
@@ -42,6 +44,7 @@ impl Transport {
             Self::Modern => "modern",
             Self::Session => "session",
             Self::Sse => "sse",
+            Self::Nameless => "nameless/sse",
         }
     }
 }
@@ -194,6 +197,11 @@ fn calls_of_a_session_are_metered() -> Result<()> {
 #[test]
 fn calls_whose_answers_come_by_another_connection_are_metered() -> Result<()> {
     check_every(Transport::Sse, "https")
+}
+
+#[test]
+fn calls_of_a_stream_that_names_no_session_are_metered() -> Result<()> {
+    check_every(Transport::Nameless, "https")
 }
 
 #[test]

@@ -359,3 +359,54 @@ fn the_client_ends_a_session_and_its_calls() {
     let error = Some("client ended the session");
     check(&records[1], OutcomeKind::ClientGone, None, error);
 }
+
+/// A stream that names nothing but where calls go.
+fn nameless(server: &Server) -> Exchange {
+    let mut stream = server.open("GET", "/sse", &[]);
+    stream.request_end();
+    stream.response_head(200, &typed("text/event-stream"));
+    stream.response_body(b"event: endpoint\ndata: /rivers\n\n");
+    stream
+}
+
+fn sent(server: &Server, id: &str) {
+    let mut posted = server.post("/rivers", &[], &call(id));
+    posted.response_head(202, &typed("text/plain"));
+    posted.response_body(b"Accepted");
+    posted.finish(Outcome::Complete);
+}
+
+#[test]
+fn a_stream_without_a_name_brings_the_answers_to_its_address() {
+    let server = Server::new();
+    // Nobody has named it yet.
+    sent(&server, "1");
+    assert_eq!(server.sink.only().rpc, None);
+
+    let mut stream = nameless(&server);
+    sent(&server, "2");
+    assert!(server.sink.take().is_empty(), "it waits for its answer");
+    pass(30);
+    stream.response_body(&event(&result("2")));
+    let record = server.sink.only();
+    check(&record, OutcomeKind::Complete, Some(RpcOutcome::Ok), None);
+    assert_eq!(record.duration_ms.duration(), Duration::from_millis(30));
+}
+
+#[test]
+fn of_two_streams_of_one_address_neither_is_taken_for_a_calls() {
+    let server = Server::new();
+    let (mut one, mut other) = (nameless(&server), nameless(&server));
+    sent(&server, "1");
+    check(&server.sink.only(), OutcomeKind::Complete, None, None);
+    one.response_body(&event(&result("1")));
+    other.response_body(&event(&result("1")));
+    assert!(server.sink.take().is_empty());
+
+    other.finish(Outcome::Complete);
+    server.sink.take();
+    sent(&server, "2");
+    one.response_body(&event(&result("2")));
+    let record = server.sink.only();
+    check(&record, OutcomeKind::Complete, Some(RpcOutcome::Ok), None);
+}
