@@ -101,7 +101,7 @@ impl Case {
         }
     }
 
-    /// How many rounds are too many, because each takes long.
+    /// How many rounds are too many unless asked for, because each takes long.
     pub(crate) fn rounds_max(self) -> usize {
         match self {
             Self::Idle | Self::SlowMany => 1,
@@ -323,6 +323,7 @@ fn held(at_once: usize, megabytes: f64) -> Step {
     )
     .measure(Measure::Resident, Some(Aim::Absolute(megabytes)))
     .measure(Measure::ResidentAfter, None)
+    .measure(Measure::AfterOverIdle, Some(Aim::Absolute(1.2)))
     .measure(Measure::CpuShare, None)
     .measure(Measure::EventRate, None)
     .measure(Measure::DelayMedian, None)

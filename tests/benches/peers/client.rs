@@ -12,7 +12,7 @@ mod request;
 mod timer;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustls::RootCertStore;
@@ -24,6 +24,9 @@ use crate::load::{Done, Load, Order, Pattern};
 use connection::{Connection, Dialler};
 use held::Held;
 use request::Request;
+
+/// How long connections get to be closed.
+const CLOSING_WAIT: Duration = Duration::from_millis(20);
 
 /// What was prepared.
 enum Prepared {
@@ -78,9 +81,11 @@ fn follow(
         }
         Order::End => {
             runtime.block_on(async {
-                *turn = None;
-                // What was dropped is closed by tasks of the runtime.
-                tokio::task::yield_now().await;
+                if let Some(Prepared::Held(held)) = turn.take().map(|turn| turn.prepared) {
+                    held.close().await;
+                }
+                // Connections of HTTP/2 are closed by tasks, which run only as long as this.
+                tokio::time::sleep(CLOSING_WAIT).await;
             });
             Ok(Done::default())
         }
@@ -126,7 +131,7 @@ impl Turn {
                 pattern::closed(connections, request, time, request.stagger()).await
             }
             (Prepared::Connected(connections), _) => {
-                pattern::closed(connections, request, time, std::time::Duration::ZERO).await
+                pattern::closed(connections, request, time, Duration::ZERO).await
             }
             (Prepared::Dialled, _) => anyhow::bail!("something else was prepared"),
         }

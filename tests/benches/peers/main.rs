@@ -57,6 +57,8 @@ use crate::table::{Markdown, Terminal};
 
 /// Two sockets for each of 10,000 streams, with room.
 const FILES: u64 = 65_536;
+/// Rounds that count, unless told.
+const ROUNDS: usize = 7;
 
 /// weir beside other proxies: all cases, or some.
 #[derive(Parser)]
@@ -64,9 +66,9 @@ const FILES: u64 = 65_536;
 struct Cli {
     /// What to measure; all of it by default.
     cases: Vec<Case>,
-    /// Rounds that count; one more goes before them to warm up.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    /// Rounds that count, after one to warm up [default: 7, or fewer where they take long]
+    #[arg(long)]
+    rounds: Option<usize>,
     /// How long each path has a load in a round.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -229,9 +231,11 @@ impl Run<'_> {
                 machine::load()?
             ),
             format!(
-                "TLS 1.3 on both legs, certificates of ECDSA on P-256; {} rounds of {} s; far away: \
-                 {} ms",
-                self.cli.rounds, self.cli.seconds, self.cli.round_trip_ms
+                "TLS 1.3 on both legs, certificates of ECDSA on P-256; at most {} rounds of {} s; \
+                 far away: {} ms",
+                self.cli.rounds.unwrap_or(ROUNDS),
+                self.cli.seconds,
+                self.cli.round_trip_ms
             ),
         ];
         Ok(())
@@ -253,7 +257,7 @@ impl Run<'_> {
             turn: Duration::from_secs_f64(self.cli.seconds),
             settle: Duration::from_secs_f64(self.cli.settle_seconds),
         };
-        let rounds = self.cli.rounds.min(case.rounds_max());
+        let rounds = self.cli.rounds.unwrap_or(ROUNDS.min(case.rounds_max()));
         let warm_up = usize::from(rounds > 1);
         let steps = case.steps(self.means.files);
         for step in &steps {

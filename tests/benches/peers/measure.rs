@@ -24,6 +24,8 @@ pub(crate) struct SeenOfProxy {
     pub(crate) memory: Memory,
     /// A while after they were closed.
     pub(crate) after: Option<Memory>,
+    /// Before the first connection.
+    pub(crate) idle: Option<Memory>,
 }
 
 /// A figure of a turn.
@@ -45,10 +47,16 @@ pub(crate) enum Measure {
     MegabyteRate,
     Resident,
     ResidentAfter,
+    AfterOverIdle,
     Peak,
 }
 
 impl Measure {
+    /// Whether it is memory, which must not grow from round to round.
+    pub(crate) fn is_memory(self) -> bool {
+        matches!(self, Self::Resident | Self::ResidentAfter | Self::Peak)
+    }
+
     /// Whether what the path adds to the direct one is compared, and not all of it.
     pub(crate) fn is_added(self) -> bool {
         match self {
@@ -67,6 +75,7 @@ impl Measure {
             | Self::MegabyteRate
             | Self::Resident
             | Self::ResidentAfter
+            | Self::AfterOverIdle
             | Self::Peak => false,
         }
     }
@@ -103,6 +112,10 @@ impl Measure {
             Self::CpuShare => per(seconds * 1e4)?,
             Self::Resident => memory(|it| Some(it.memory.resident)),
             Self::ResidentAfter => memory(|it| it.after.map(|it| it.resident)),
+            Self::AfterOverIdle => proxy.as_ref().and_then(|it| {
+                let (after, idle) = (it.after?.resident, it.idle?.resident);
+                Some(number(after) / number(idle))
+            }),
             Self::Peak => memory(|it| Some(it.memory.peak)),
         })
     }
@@ -135,6 +148,7 @@ impl fmt::Display for Measure {
             Self::MegabyteRate => "MB/s",
             Self::Resident => "RSS, MB",
             Self::ResidentAfter => "RSS afterwards, MB",
+            Self::AfterOverIdle => "that, of idle",
             Self::Peak => "RSS at most, MB",
         })
     }

@@ -76,6 +76,13 @@ impl Row {
         Some(Spread::of(figures.iter().copied().flatten().collect())?.median)
     }
 
+    /// How much more memory weir had in the last round than in the first.
+    pub(crate) fn growth(&self) -> Option<f64> {
+        let mut rounds = self.figures.get(&Path::Weir)?.iter().copied().flatten();
+        let first = rounds.next().filter(|_| self.measure.is_memory())?;
+        Some(rounds.next_back()? / first)
+    }
+
     /// The ratio of two paths, round by round: what disturbs a round disturbs both.
     /// Of latencies it is that of what each adds to the direct path, rounds left out
     /// in which the other adds nothing.

@@ -14,6 +14,7 @@ use crate::ground::{Ground, Processors};
 use crate::load::{Done, Host, Load, Order};
 use crate::measure::{Seen, SeenOfProxy, number};
 use crate::path::Path;
+use crate::processes::Memory;
 use crate::programs::{Means, Program};
 
 /// How often calls may fail before figures mean nothing: one in so many.
@@ -25,6 +26,8 @@ pub(crate) struct Session<'a> {
     ground: &'a Ground,
     /// Made so far, of which weir should have a record.
     calls: u64,
+    /// Of the proxy, before anybody called.
+    idle: Option<Memory>,
     application: Actor,
     program: Program,
     provider: Actor,
@@ -48,11 +51,13 @@ impl<'a> Session<'a> {
     ) -> Result<Self> {
         let provider = ground.provider(means.authority, &processors.others)?;
         let program = Program::start(ground, means, &processors.proxy)?;
+        let idle = program.processes()?.map(|it| it.memory()).transpose()?;
         let application = ground.application(means.authority, &processors.others)?;
         Ok(Self {
             path: ground.path,
             ground,
             calls: 0,
+            idle,
             application,
             program,
             provider,
@@ -70,6 +75,7 @@ impl<'a> Session<'a> {
                     cpu_ns: 0,
                     memory,
                     after: None,
+                    idle: self.idle,
                 }),
             });
         };
@@ -110,6 +116,7 @@ impl<'a> Session<'a> {
                 cpu_ns: after - before,
                 memory,
                 after: settled,
+                idle: self.idle,
             }),
         })
     }

@@ -14,6 +14,26 @@ parentheses their quartiles; of latencies and delays (p50, p99) the ratio of wha
 direct path. Time on the processor and memory are of the proxy alone, all its processes together. \
 Less is better, but for calls/s, events/s and MB/s.";
 
+/// How they come about, for those who were not there.
+const METHOD: &str = "\
+An application calls a provider, in one network namespace and another; between them is a proxy, or \
+none. All paths take turns, a few seconds each, in several rounds. nginx, HAProxy, Envoy and \
+mitmproxy terminate TLS and encrypt again with certificates of the same kind, verify the provider, \
+and keep their connections to it; the application is told of them. Of weir it knows nothing: its \
+programs redirect, and it meters every call (`weir`), or leaves bodies unread (`unmetered`).
+
+- The provider answers at once, with chat completions of a given size or events at a given pace, and \
+stamps each event with the time; the delay of an event is from its stamp to its arrival.
+- `when due`: calls are made by a clock, whether those before are done or not, and a late one is \
+timed from when it was due. Elsewhere each connection calls again once it has its answer.
+- A call of `dial` takes a connection of its own: TCP, a full handshake, one call, the end. Proxies \
+may keep theirs to the provider.
+- A provider that is far away is behind two TUN devices that hold each packet back for half the \
+round trip, those of handshakes too. Nothing is lost, and bandwidth has no bound.
+- nginx speaks HTTP/1.1 to the provider also where the application speaks HTTP/2.
+- Behind rules of iptables weir refuses connections, because it takes a destination from its own \
+programs alone; `cargo xtask bench redirect` compares the two ways of redirecting.";
+
 /// A table for the terminal.
 pub(crate) struct Terminal<'a>(pub(crate) &'a Results);
 
@@ -40,8 +60,10 @@ fn beside(row: &Row) -> String {
     let Some((against, ratio)) = row.held_against() else {
         return "–".to_owned();
     };
+    let growth = row.growth();
+    let growth = growth.map_or(String::new(), |it| format!(", {it:.2} × its first round"));
     format!(
-        "{:.2} ({:.2}..{:.2}) × {against}",
+        "{:.2} ({:.2}..{:.2}) × {against}{growth}",
         ratio.median, ratio.lower, ratio.upper
     )
 }
@@ -102,7 +124,8 @@ impl fmt::Display for Markdown<'_> {
         writeln!(
             out,
             "# What weir costs beside other proxies\n\n\
-             Written by `cargo xtask bench peers -- --markdown FILE`.\n"
+             Written by `cargo xtask bench peers -- --markdown tests/benches/README.md`.\n\n\
+             {METHOD}\n\n## This run\n"
         )?;
         for line in &self.0.conditions {
             writeln!(out, "- {line}")?;

@@ -82,6 +82,11 @@ impl Held {
         }
     }
 
+    /// Closes all.
+    pub(super) async fn close(mut self) {
+        self.streams.shutdown().await;
+    }
+
     /// Counts for so long.
     pub(super) async fn watch(&mut self, time: Duration) -> Result<Done> {
         let before = self.events.load(Ordering::Relaxed);

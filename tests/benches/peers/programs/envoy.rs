@@ -19,7 +19,13 @@ const SET: &str = "envoy";
 pub(super) fn version() -> Result<String> {
     let said = first_line(Command::new(Clients::python(SET)?.program("envoy")).arg("--version"))?;
     // envoy  version: 81d7…/1.40.0/Clean/RELEASE/BoringSSL
-    let number = said.split('/').nth(1).context("no number in its version")?;
+    let version = said
+        .rsplit_once("version: ")
+        .map_or("", |(_, version)| version);
+    let number = version
+        .split('/')
+        .nth(1)
+        .context("no number in its version")?;
     Ok(format!("Envoy {number}"))
 }
 
