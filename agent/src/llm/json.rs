@@ -18,6 +18,7 @@
     clippy::panic
 )]
 
+mod route;
 mod scanner;
 mod string;
 mod taker;

@@ -41,6 +41,7 @@ enum Place {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const DATA: &[u8] = b"data";
+const DATA_FIELD: &[u8] = b"data: ";
 
 /// What a line means that begins with a brace, where a field has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,6 @@ impl Reader {
                 bytes = after;
                 continue;
             }
-            let line = bytes.get(..memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len()));
             bytes = match self.place {
                 Place::Mark(skipped) => {
                     if BYTE_ORDER_MARK.get(usize::from(skipped)) == Some(&byte) {
@@ -110,7 +110,15 @@ impl Reader {
                 }
                 Place::LineStart => {
                     self.begin_line(byte, &mut out);
-                    bytes
+                    // As every provider writes it.
+                    match bytes.strip_prefix(DATA_FIELD) {
+                        Some(value) if self.place == Place::Name(0) => {
+                            self.begin_data(&mut out);
+                            self.place = Place::Value;
+                            value
+                        }
+                        Some(_) | None => bytes,
+                    }
                 }
                 Place::Name(matched) => {
                     self.place = match DATA.get(usize::from(matched)) {
@@ -130,13 +138,11 @@ impl Reader {
                     if byte == b' ' { after } else { bytes }
                 }
                 Place::Value => {
-                    let value = line.unwrap_or_default();
+                    let (value, rest) = split_line(bytes);
                     out(Piece::Data(value));
-                    bytes.get(value.len()..).unwrap_or_default()
+                    rest
                 }
-                Place::Ignored => bytes
-                    .get(line.unwrap_or_default().len()..)
-                    .unwrap_or_default(),
+                Place::Ignored => split_line(bytes).1,
             };
         }
     }
@@ -188,6 +194,12 @@ impl Reader {
         }
         self.place = Place::LineStart;
     }
+}
+
+/// What is left of a line, and what comes after it.
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
+    bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
 /// Finds where events end, for who forwards them as bytes.

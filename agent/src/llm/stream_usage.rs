@@ -22,7 +22,7 @@ use memchr::memmem;
 
 use super::catalogue::Provider;
 use super::classify::Api;
-use super::json::{EACH, Found, Interest, Want, scan};
+use super::json::{EACH, Found, Interest, Scanner, Want, scan};
 use super::sse::{self, Boundaries};
 
 /// Largest event that is held back to look into it. Chunks of a stream are a few
@@ -183,15 +183,29 @@ fn replace(bytes: &[u8], at: Range<usize>, by: &[&[u8]]) -> Option<Vec<u8>> {
 }
 
 /// Removes from a chat stream what [`ask`] made the provider add to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UsageFilter {
     boundaries: Boundaries,
+    /// Reads one event after another.
+    scanner: Scanner<ChunkSlot>,
     /// The beginning of an event that is not yet complete.
     held: Vec<u8>,
     /// The current event was too large to be held, and leaves as it comes.
     is_passing: bool,
     /// The last event was removed, and so is the rest of its line ending.
     has_removed: bool,
+}
+
+impl Default for UsageFilter {
+    fn default() -> Self {
+        Self {
+            boundaries: Boundaries::default(),
+            scanner: Scanner::new(CHUNK),
+            held: Vec::new(),
+            is_passing: false,
+            has_removed: false,
+        }
+    }
 }
 
 impl UsageFilter {
@@ -219,10 +233,10 @@ impl UsageFilter {
             if std::mem::take(&mut self.is_passing) {
                 out.extend_from_slice(event);
             } else if self.held.is_empty() {
-                self.has_removed = filter(event, out) == Fate::Removed;
+                self.has_removed = filter(event, &mut self.scanner, out) == Fate::Removed;
             } else {
                 self.held.extend_from_slice(event);
-                self.has_removed = filter(&self.held, out) == Fate::Removed;
+                self.has_removed = filter(&self.held, &mut self.scanner, out) == Fate::Removed;
                 self.held.clear();
             }
         }
@@ -240,7 +254,7 @@ impl UsageFilter {
 
     /// Appends to `out` what is still held at the end of the stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        filter(&self.held, out);
+        filter(&self.held, &mut self.scanner, out);
         self.held.clear();
     }
 }
@@ -293,14 +307,18 @@ fn comments_len(bytes: &[u8]) -> usize {
 
 /// Appends an event to `out`, without what the option added to it. Comments before
 /// it stay, as they do if they have left already.
-fn filter(event: &[u8], out: &mut Vec<u8>) -> Fate {
+fn filter(event: &[u8], scanner: &mut Scanner<ChunkSlot>, out: &mut Vec<u8>) -> Fate {
     let (comments, event) = event
         .split_at_checked(comments_len(event))
         .unwrap_or((&[], event));
     out.extend_from_slice(comments);
     // The bound holds however an event is cut into pieces.
     let is_candidate = event.len() <= HELD_MAX && memmem::find(event, br#""usage""#).is_some();
-    let verdict = if is_candidate { judge(event) } else { None };
+    let verdict = if is_candidate {
+        judge(event, scanner)
+    } else {
+        None
+    };
     match verdict {
         None => out.extend_from_slice(event),
         Some(Verdict::RemoveEvent) => return Fate::Removed,
@@ -319,7 +337,7 @@ enum Verdict {
 
 /// What the option added to an event. An event whose data is spread over
 /// several lines, which no provider sends, is none of ours.
-fn judge(event: &[u8]) -> Option<Verdict> {
+fn judge(event: &[u8], scanner: &mut Scanner<ChunkSlot>) -> Option<Verdict> {
     let mut all_data = sse::lines(event).filter_map(|line| line.data());
     let (data_at, data) = all_data.next()?;
     if all_data.next().is_some() {
@@ -327,7 +345,8 @@ fn judge(event: &[u8]) -> Option<Verdict> {
     }
     let (mut has_choices, mut has_choice) = (false, false);
     let mut usage = None;
-    scan(data, CHUNK, |found| match found {
+    scanner.reset();
+    scanner.push(data, |found| match found {
         Found::Mark {
             slot: ChunkSlot::Choices,
         } => has_choices = true,
@@ -336,8 +355,8 @@ fn judge(event: &[u8]) -> Option<Verdict> {
             raw, key_at, span, ..
         } => usage = Some((raw == b"null", key_at..span.end)),
         Found::Begin { .. } | Found::Part { .. } => {}
-    })
-    .ok()?;
+    });
+    scanner.end().ok()?;
     let (is_null, member) = usage?;
     if is_null {
         let range = with_comma(data, member)?;

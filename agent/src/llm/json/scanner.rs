@@ -8,12 +8,13 @@
     clippy::panic
 )]
 
+use super::route::{Led, Routes, lead_by, select};
 use super::string::{Escape, plain, step};
 use super::taker::{Begun, Taker};
 use super::{Document, EACH, Found, Interest, JsonError};
 
 /// Deepest nesting followed. Parsers of the providers stop at or before this;
-/// a level costs 16 bytes.
+/// a level costs 32 bytes.
 pub(super) const DEPTH_MAX: usize = 256;
 
 /// Longest key, in encoded bytes, that is compared with a path: six times
@@ -34,6 +35,8 @@ struct Frame {
     kind: Kind,
     /// Interests whose path leads into this container.
     live: u64,
+    /// Where each element of an array leads.
+    each: Led,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +68,11 @@ pub struct Scanner<S: 'static> {
     /// its quotes, as far as it fits.
     pub(super) key: Vec<u8>,
     key_at: usize,
-    /// Interests that the last key leads to.
-    key_live: u64,
+    /// Where the last key leads.
+    key_led: Led,
+    /// Where a document as a whole leads.
+    root: Led,
+    routes: Routes,
     pub(super) taker: Taker<S>,
     close_at: usize,
 }
@@ -87,7 +93,9 @@ impl<S: Copy> Scanner<S> {
             base: 0,
             key: Vec::new(),
             key_at: 0,
-            key_live: 0,
+            key_led: Led::default(),
+            root: Led::split(u64::MAX, 0, interests),
+            routes: Routes::default(),
             taker: Taker::default(),
             close_at: 0,
         }
@@ -99,6 +107,7 @@ impl<S: Copy> Scanner<S> {
         self.stack.clear();
         self.base = 0;
         self.taker.reset();
+        self.routes.begin();
     }
 
     /// Whether a wanted value was ever too large to be handed out.
@@ -209,9 +218,16 @@ impl<S: Copy> Scanner<S> {
         let next = at.saturating_add(1);
         self.key_at = self.base.saturating_add(at);
         if let Some(name) = plain(bytes.get(next..).unwrap_or_default()) {
-            self.key_live = self.lead_by(name, self.live());
+            let (live, depth) = (self.live(), self.stack.len());
+            self.key_led = self.routes.lead(name, live, depth, self.interests);
+            let end = next.saturating_add(name.len()).saturating_add(1);
+            // Mostly without white space.
+            if bytes.get(end) == Some(&b':') {
+                self.state = State::Value;
+                return end.saturating_add(1);
+            }
             self.state = State::Colon;
-            return next.saturating_add(name.len()).saturating_add(1);
+            return end;
         }
         self.key.clear();
         self.key.push(b'"');
@@ -221,30 +237,26 @@ impl<S: Copy> Scanner<S> {
 
     fn begin_value(&mut self, byte: u8, at: usize, found: &mut impl FnMut(Found<'_, S>)) {
         let depth = self.stack.len();
-        let live = match self.stack.last() {
-            None => u64::MAX,
-            Some(Frame { live: 0, .. }) => 0,
+        let led = match self.stack.last() {
+            None => self.root,
             Some(Frame {
                 kind: Kind::Object, ..
-            }) => self.key_live,
+            }) => self.key_led,
             Some(Frame {
                 kind: Kind::Array,
-                live,
-            }) => self.lead_by(EACH.as_bytes(), *live),
+                each,
+                ..
+            }) => *each,
         };
-        let start = self.base.saturating_add(at);
-        let value = Begun {
-            first: byte,
-            at,
-            start,
-            key_at: self.key_at,
-            depth,
-        };
-        let mut deeper = 0;
-        for (interest, wanted) in select(live, self.interests) {
-            if wanted.path.len() > depth {
-                deeper |= bit(interest);
-            } else {
+        if led.here != 0 {
+            let value = Begun {
+                first: byte,
+                at,
+                start: self.base.saturating_add(at),
+                key_at: self.key_at,
+                depth,
+            };
+            for (interest, wanted) in select(led.here, self.interests) {
                 self.taker.begin(*wanted, interest, &value, found);
             }
         }
@@ -261,13 +273,20 @@ impl<S: Copy> Scanner<S> {
             _ => State::Broken(JsonError::Malformed),
         };
         if is_open {
-            let kind = if byte == b'{' {
-                Kind::Object
-            } else {
-                Kind::Array
-            };
-            self.stack.push(Frame { kind, live: deeper });
+            self.open(byte, led.deeper);
         }
+    }
+
+    /// Begins a container that interests lead into.
+    fn open(&mut self, byte: u8, live: u64) {
+        let (kind, each) = if byte == b'{' {
+            (Kind::Object, Led::default())
+        } else {
+            let depth = self.stack.len().saturating_add(1);
+            let each = lead_by(EACH.as_bytes(), live, depth, self.interests);
+            (Kind::Array, Led::split(each, depth, self.interests))
+        };
+        self.stack.push(Frame { kind, live, each });
     }
 
     /// A value ended before index `end` of this piece.
@@ -320,7 +339,7 @@ impl<S: Copy> Scanner<S> {
         match step.escape {
             Some(escape) => self.state = State::KeyString(escape),
             None => {
-                self.key_live = self.lead_by_encoded_key();
+                self.key_led = self.lead_by_encoded_key();
                 self.state = State::Colon;
             }
         }
@@ -345,47 +364,14 @@ impl<S: Copy> Scanner<S> {
         self.stack.last().map_or(0, |frame| frame.live)
     }
 
-    /// Those whose path goes on with the key that was gathered.
-    fn lead_by_encoded_key(&self) -> u64 {
-        let live = self.live();
+    /// Where the key leads that was gathered.
+    fn lead_by_encoded_key(&mut self) -> Led {
+        let (live, depth) = (self.live(), self.stack.len());
         if live == 0 || self.key.len() > KEY_LEN_MAX {
-            return 0;
+            return Led::default();
         }
         let decoded: String = serde_json::from_slice(&self.key).unwrap_or_default();
-        self.lead_by(decoded.as_bytes(), live)
+        self.routes
+            .lead(decoded.as_bytes(), live, depth, self.interests)
     }
-
-    /// Those of `live` whose path goes on with `step` from the current container.
-    fn lead_by(&self, step: &[u8], live: u64) -> u64 {
-        let depth = self.stack.len().saturating_sub(1);
-        select(live, self.interests)
-            .filter(|(_, wanted)| {
-                wanted
-                    .path
-                    .get(depth)
-                    .is_some_and(|name| name.as_bytes() == step)
-            })
-            .fold(0, |mask, (interest, _)| mask | bit(interest))
-    }
-}
-
-fn bit(interest: usize) -> u64 {
-    u32::try_from(interest)
-        .ok()
-        .and_then(|shift| 1_u64.checked_shl(shift))
-        .unwrap_or(0)
-}
-
-/// The interests whose bits are set.
-fn select<S>(
-    mut mask: u64,
-    interests: &'static [Interest<S>],
-) -> impl Iterator<Item = (usize, &'static Interest<S>)> {
-    std::iter::from_fn(move || {
-        let interest = usize::try_from(mask.trailing_zeros()).ok()?;
-        // Past the table, and past the mask when it is empty.
-        let wanted = interests.get(interest)?;
-        mask &= mask.wrapping_sub(1);
-        Some((interest, wanted))
-    })
 }

@@ -189,6 +189,9 @@ impl<S: Copy> Taker<S> {
         bytes: &[u8],
         found: &mut impl FnMut(Found<'_, S>),
     ) {
+        if self.text.is_none() && self.source.is_none() && self.capture.is_none() {
+            return;
+        }
         if let Some(mut text) = self.text.take() {
             text.end_half(found);
         }

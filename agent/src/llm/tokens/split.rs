@@ -37,12 +37,24 @@ pub(super) fn piece(vocabulary: Vocabulary, bytes: &[u8], is_all: bool) -> Optio
 
 /// Without the beginning of a character at the end.
 fn whole(bytes: &[u8]) -> &[u8] {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => {
-            bytes.get(..error.valid_up_to()).unwrap_or(bytes)
+    // Of the last three bytes, one that begins a character of more bytes than
+    // there are.
+    for (back, byte) in bytes.iter().rev().take(3).enumerate() {
+        let needed = match byte {
+            0x80..0xc0 => continue,
+            0xc0..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            0xf0.. => 4,
+            0..0x80 => 1,
+        };
+        let there = back.saturating_add(1);
+        if needed > there {
+            let end = bytes.len().saturating_sub(there);
+            return bytes.get(..end).unwrap_or(bytes);
         }
-        Ok(_) | Err(_) => bytes,
+        break;
     }
+    bytes
 }
 
 struct Text<'a> {

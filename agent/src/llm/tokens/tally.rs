@@ -45,8 +45,8 @@ impl Text for Answer {
     /// The text of an event is joined to that of the ones before once it is known
     /// to count. A longer one is counted on its own, which may cost a token where
     /// it begins.
-    const HELD_LEN_MAX: usize = 64 * 1024;
-    const WHOLE_LEN: u64 = 128 * 1024;
+    const HELD_LEN_MAX: usize = 128 * 1024;
+    const WHOLE_LEN: u64 = 64 * 1024;
 }
 
 /// Most bytes that are held of a stream, of which there may be thousands: what
