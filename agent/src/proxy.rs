@@ -15,6 +15,7 @@ mod h2;
 pub mod invariant;
 mod io;
 mod leg;
+mod pipe;
 mod pool;
 mod processes;
 mod refusal;

@@ -2,9 +2,11 @@
 //! reader with a buffer of its own.
 
 use std::{
+    cell::RefCell,
+    future::poll_fn,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -60,6 +62,11 @@ impl Prefixed {
     pub(crate) fn new(prefix: BytesMut, tcp: TcpStream) -> Self {
         Self { prefix, tcp }
     }
+
+    /// What was read ahead and is not used, and the connection.
+    pub(crate) fn into_parts(self) -> (BytesMut, TcpStream) {
+        (self.prefix, self.tcp)
+    }
 }
 
 impl AsyncRead for Prefixed {
@@ -111,11 +118,20 @@ impl AsyncWrite for Prefixed {
     }
 }
 
+thread_local! {
+    /// Where what arrives is put first: most of what a relay reads is small, and
+    /// most of its time it waits, with thousands of others. This way none of them
+    /// holds room for a read that is yet to come.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
+}
+
 /// The reading half of a connection, and what was read and not yet used.
 #[derive(Debug)]
 pub(crate) struct Reader<R> {
     pub(crate) buffer: BytesMut,
     half: R,
+    /// The last read brought much: the next goes into the buffer at once.
+    is_busy: bool,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -123,13 +139,39 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self {
             buffer: BytesMut::new(),
             half,
+            is_busy: false,
         }
     }
 
     /// Reads more into the buffer; 0 at the end. Cancel safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.reserve(READ_SIZE);
-        self.half.read_buf(&mut self.buffer).await
+        let count = if self.is_busy {
+            self.buffer.reserve(READ_SIZE);
+            // If it has to wait, it holds that; whoever sends much does not pause.
+            self.half.read_buf(&mut self.buffer).await?
+        } else {
+            if self.buffer.is_empty() {
+                // Gives back what the last read needed.
+                self.buffer = BytesMut::new();
+            }
+            poll_fn(|context| self.poll_landed(context)).await?
+        };
+        self.is_busy = count >= READ_SIZE / 2;
+        Ok(count)
+    }
+
+    fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        LANDING.with_borrow_mut(|landing| {
+            let mut read = ReadBuf::new(landing);
+            ready!(Pin::new(&mut self.half).poll_read(context, &mut read))?;
+            self.buffer.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    }
+
+    /// The half itself.
+    pub(crate) fn half(&self) -> &R {
+        &self.half
     }
 
     /// The half again; what is in the buffer is lost.

@@ -4,35 +4,86 @@ use std::io;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
 };
 
-use super::io::{Connection, Prefixed, Reader};
+use super::{
+    io::{Connection, Prefixed, Reader},
+    pipe::Pipe,
+};
 use crate::{llm::session::Side, meter::exchange::Outcome};
+
+/// From so many bytes in one direction on, they are moved by the kernel. Less is
+/// not worth two more descriptors.
+const BULK_LEN: u64 = 256 * 1024;
 
 /// Copies between an application and its destination until both directions have
 /// ended. When one end breaks, the other is reset.
-pub(super) async fn splice(client: Prefixed, upstream: TcpStream) -> Tunnelled {
-    let (client_read, mut client_write) = tokio::io::split(client);
-    let (upstream_read, mut upstream_write) = tokio::io::split(upstream);
-    let mut client = Reader::new(client_read);
-    let mut upstream = Reader::new(upstream_read);
-    let tunnelled = tunnel(
-        &mut client,
-        &mut client_write,
-        &mut upstream,
-        &mut upstream_write,
-        |_| {},
-    )
-    .await;
+pub(super) async fn splice(client: Prefixed, mut upstream: TcpStream) -> Tunnelled {
+    let (prefix, mut client) = client.into_parts();
+    let (client_read, mut client_write) = client.split();
+    let (upstream_read, mut upstream_write) = upstream.split();
+    let mut from_client = Reader::new(client_read);
+    from_client.buffer = prefix;
+    let mut from_upstream = Reader::new(upstream_read);
+    let (mut sent, mut received) = (0, 0);
+    let result = tokio::try_join!(
+        async {
+            carry(&mut from_client, &mut upstream_write, &mut sent)
+                .await
+                .map_err(|failed| match failed {
+                    Failed::Reading(error) => Broken::Client(error),
+                    Failed::Writing(error) => Broken::Upstream(error),
+                })
+        },
+        async {
+            carry(&mut from_upstream, &mut client_write, &mut received)
+                .await
+                .map_err(|failed| match failed {
+                    Failed::Reading(error) => Broken::Upstream(error),
+                    Failed::Writing(error) => Broken::Client(error),
+                })
+        },
+    );
+    let tunnelled = Tunnelled {
+        sent,
+        received,
+        broken: result.err(),
+    };
     if tunnelled.broken.is_some() {
-        client.into_half().unsplit(client_write).reset_on_close();
-        upstream
-            .into_half()
-            .unsplit(upstream_write)
-            .reset_on_close();
+        client.reset_on_close();
+        upstream.reset_on_close();
     }
     tunnelled
+}
+
+/// One direction, to its end.
+async fn carry(
+    from: &mut Reader<ReadHalf<'_>>,
+    to: &mut WriteHalf<'_>,
+    count: &mut u64,
+) -> Result<(), Failed> {
+    loop {
+        if !from.buffer.is_empty() {
+            to.write_all(&from.buffer).await.map_err(Failed::Writing)?;
+            *count = count.saturating_add(from.buffer.len() as u64);
+            from.buffer.clear();
+        }
+        if *count >= BULK_LEN
+            && let Ok(pipe) = Pipe::new()
+        {
+            let (source, sink) = (from.half().as_ref(), to.as_ref());
+            pipe.carry(source, sink, count).await?;
+            break;
+        }
+        if from.fill().await.map_err(Failed::Reading)? == 0 {
+            break;
+        }
+    }
+    to.shutdown().await.map_err(Failed::Writing)
 }
 
 /// What is shown of a tunnel, after it has left for the other end.
@@ -116,7 +167,9 @@ where
     }
 }
 
-enum Failed {
+/// The end of one direction that broke.
+#[derive(Debug)]
+pub(super) enum Failed {
     Reading(io::Error),
     Writing(io::Error),
 }
