@@ -352,7 +352,6 @@ impl Format {
         reading: &mut Reading,
     ) {
         match self {
-            Self::OpenAiChat => openai_chat::commit_body(draft, reading),
             Self::OpenAiResponses => openai_responses::commit_body(draft, reading),
             Self::OpenAiJob => openai_job::commit(draft, reading),
             Self::Gemini | Self::GeminiCloudCode => gemini::commit(draft, reading),
@@ -360,7 +359,8 @@ impl Format {
             Self::BedrockInvoke => bedrock_invoke::commit_body(draft, reading),
             Self::Mcp => json_rpc::commit_mcp(draft, reading),
             Self::A2a => json_rpc::commit_a2a(draft, reading),
-            Self::OpenAiTask
+            Self::OpenAiChat
+            | Self::OpenAiTask
             | Self::OpenAiImages
             | Self::OpenAiSpeech
             | Self::MistralConversations

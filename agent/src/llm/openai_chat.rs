@@ -196,7 +196,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["choices", EACH, "text"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     // Of older servers, whose error is the document.
-    response(&["object"], Want::Scalar, Slot::Kind),
+    response(&["object"], Want::Scalar, Slot::Object),
     response(&["type"], Want::Scalar, Slot::ErrorType),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
@@ -225,17 +225,11 @@ pub(super) fn stated(counts: &Counts) -> Stated {
     }
 }
 
-/// Takes a body.
-pub(super) fn commit_body(mut draft: Draft, reading: &mut Reading) {
-    draft.has_error |= draft.kind.take().as_deref() == Some("error");
-    reading.commit(draft);
-}
-
 /// Takes a chunk. Usage in a chunk without choices is the last there will be.
 /// Some servers report running totals on every chunk: those count as final only
 /// once the stream has ended.
 pub(super) fn commit_event(draft: Draft, reading: &mut Reading) {
     let is_usage_chunk = draft.counts.is_some() && !draft.has_choice;
-    commit_body(draft, reading);
+    reading.commit(draft);
     reading.is_usage_final |= is_usage_chunk;
 }

@@ -77,6 +77,8 @@ pub(super) enum Slot {
     Text,
     /// There is an error.
     Error,
+    /// What the document is: it may be an error itself.
+    Object,
     ErrorCode,
     /// An error's code that is a number.
     ErrorNumber,
@@ -168,6 +170,7 @@ impl Draft {
                 | Slot::Sum(_)
                 | Slot::Fallback
                 | Slot::Text
+                | Slot::Object
                 | Slot::ErrorCode
                 | Slot::ErrorNumber
                 | Slot::Failure
@@ -201,6 +204,7 @@ impl Draft {
                         }
                         return;
                     }
+                    Slot::Object => return self.has_error |= raw == b"\"error\"",
                     Slot::Failure => return self.is_failure |= raw == b"true",
                     Slot::RpcId => return self.rpc_id = RpcId::parse(raw),
                     Slot::Background => return self.is_background = raw == b"true",
