@@ -120,6 +120,7 @@ impl Format {
             Api::XAiGrpcDeferred => Some(Self::XAiGrpc(xai_grpc::Call::Deferred)),
             Api::XAiGrpcCompact => Some(Self::XAiGrpc(xai_grpc::Call::Compact)),
             Api::XAiGrpcSample => Some(Self::XAiGrpc(xai_grpc::Call::Sample)),
+            Api::XAiGrpcImage => Some(Self::XAiGrpc(xai_grpc::Call::Image)),
             Api::Mcp => Some(Self::Mcp),
             Api::A2a => Some(Self::A2a),
             // Recorded, not read.
@@ -182,7 +183,10 @@ impl Format {
     pub(super) fn is_text(self) -> bool {
         !matches!(
             self,
-            Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech
+            Self::OpenAiTask
+                | Self::OpenAiImages
+                | Self::OpenAiSpeech
+                | Self::XAiGrpc(xai_grpc::Call::Image)
         )
     }
 

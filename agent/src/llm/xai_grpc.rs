@@ -1,5 +1,5 @@
 //! xAI's chats over gRPC: a response, or a stream of chunks with running totals; a
-//! response that is fetched once it is done, contexts made shorter, and texts.
+//! response that is fetched once it is done, contexts made shorter, texts and images.
 //!
 //! Field numbers are those of xAI's published `chat.proto`, `deferred.proto`,
 //! `sample.proto` and `usage.proto`.
@@ -43,6 +43,8 @@ pub(super) enum Call {
     Compact,
     /// A text that is gone on with.
     Sample,
+    /// Images that are drawn.
+    Image,
 }
 
 impl Call {
@@ -56,6 +58,7 @@ impl Call {
             Self::Deferred => (&[], DEFERRED),
             Self::Compact => (COMPACT_REQUEST, COMPACT),
             Self::Sample => (SAMPLE_REQUEST, SAMPLE),
+            Self::Image => (IMAGE_REQUEST, IMAGE),
         }
     }
 }
@@ -80,6 +83,9 @@ const SAMPLE_REQUEST: &[Interest<RequestSlot>] = &[
     request(&[3], Want::Bytes, RequestSlot::Model),
     request(&[1], Want::Length, RequestSlot::Text),
 ];
+
+/// The same of a `GenerateImageRequest`.
+const IMAGE_REQUEST: &[Interest<RequestSlot>] = &[request(&[2], Want::Bytes, RequestSlot::Model)];
 
 /// A `GetChatCompletionResponse` below the given fields.
 macro_rules! completion {
@@ -147,6 +153,15 @@ const SAMPLE: &[Interest<Slot>] = &[
     count(&[9, 6], Tokens::Reasoning),
     count(&[9, 7], Tokens::CacheRead),
     count(&[9, 11], Tokens::CostTicks),
+];
+
+/// What is read of an `ImageResponse`, which states what it cost.
+const IMAGE: &[Interest<Slot>] = &[
+    response(&[2], Want::Bytes, Slot::Model),
+    count(&[3, 1], Tokens::Output),
+    count(&[3, 2], Tokens::Input),
+    count(&[3, 3], Tokens::Total),
+    count(&[3, 11], Tokens::CostTicks),
 ];
 
 /// Takes a message: the response, or a chunk. The last chunk is the one before

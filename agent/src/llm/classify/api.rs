@@ -169,6 +169,8 @@ apis! {
     XAiGrpcCompact => "chat",
     /// A text that the model goes on with.
     XAiGrpcSample => "text_completion",
+    /// Images drawn by xAI over gRPC.
+    XAiGrpcImage => "generate_content",
     /// The other services of xAI over gRPC.
     XAiGrpcOther => "generate_content",
     /// JSON-RPC of the Model Context Protocol.
@@ -251,6 +253,7 @@ impl Api {
             | Self::XAiGrpc
             | Self::XAiGrpcCompact
             | Self::XAiGrpcSample
+            | Self::XAiGrpcImage
             | Self::XAiGrpcOther => Counting::Here,
             Self::OpenAiResponses | Self::GeminiInteractions => Counting::Begun,
             Self::OpenAiResponsesFetch

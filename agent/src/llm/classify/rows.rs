@@ -119,6 +119,7 @@ pub const ROWS: &[Row] = &[
         Api::XAiGrpcSample,
     )
     .streamed(),
+    row(POST, "/xai_api.Image/GenerateImage", Api::XAiGrpcImage).whole(),
     row(POST, "/xai_api.*/{}", Api::XAiGrpcOther),
     row(POST, "/lf.a2a.v1.A2AService/{}", Api::A2aGrpc),
     // Azure OpenAI, dated: the deployment stands in the path.
