@@ -64,6 +64,7 @@ use crate::{
         reason::{Decision, Reason},
         record::{Process, Protocol},
     },
+    sys::memory,
     tls::{
         downstream::{Downstream, refused_certificate},
         upstream::Upstream,
@@ -80,8 +81,11 @@ const DRAIN_WAIT: Duration = Duration::from_secs(1);
 /// and destroy the answer before the client reads it.
 const LINGER_WAIT: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How soon the end of a connection that is kept for the next call is noticed.
+/// How soon the end of a connection that is kept for the next call is noticed,
+/// and the end of a peak.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// From so many connections on it was a peak, which is over when a quarter is left.
+const PEAK_MIN: usize = 256;
 /// Accepting fails when descriptors run out; trying again at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -166,12 +170,21 @@ impl Proxy {
         let mut stop = std::pin::pin!(stop);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut peak = 0;
         loop {
+            peak = peak.max(self.connections.open());
             let has_kept = self.has_kept();
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                _ = sweep.tick(), if has_kept => self.sweep(),
+                _ = sweep.tick(), if has_kept || peak >= PEAK_MIN => {
+                    self.sweep();
+                    let open = self.connections.open();
+                    if peak >= PEAK_MIN && open <= peak / 4 {
+                        peak = open;
+                        tokio::task::spawn_blocking(memory::give_back);
+                    }
+                }
                 // Before accepting, so that a flood does not pile up what has ended.
                 Some(_) = connections.join_next() => {}
                 accepted = accept_any(&listeners) => match accepted {

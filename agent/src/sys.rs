@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod claim;
 pub mod inventory;
 pub mod local_time;
+pub mod memory;
 pub mod origin;
 pub mod privileges;
 pub mod process;
