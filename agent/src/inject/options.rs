@@ -116,6 +116,9 @@ impl Default for Resources {
     fn default() -> Self {
         Self {
             cpu_request: "20m".to_owned(),
+            // `cargo xtask pod-test` holds the proxy to it, with 32 clients that
+            // stream at once: it took 22 MB of resident memory then, and 19 MB
+            // before. The rest is for connections that stay.
             memory_request: "48Mi".to_owned(),
             cpu_limit: None,
             memory_limit: Some("512Mi".to_owned()),
