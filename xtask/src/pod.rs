@@ -1,10 +1,11 @@
 //! `cargo xtask pod-test`: the image in a pod, with an application that was not made for it.
 //!
-//! Owns the pod and what it runs on: podman on this machine, in namespaces of its own. The manifest is
-//! the application's, and `weir inject` does the rest; what is checked is in `pod/scenario.py`, and
-//! what a kubelet would do in `pod/kubelet.py`.
+//! Owns the pod and what it runs on: podman on this machine, in namespaces of its own, or in a virtual
+//! machine. The manifest is the application's, and `weir inject` does the rest; what is checked is in
+//! `pod/scenario.py`, and what a kubelet would do in `pod/kubelet.py`.
 
 mod engine;
+mod machine;
 mod marks;
 mod rootfs;
 
@@ -34,6 +35,8 @@ const SCENARIO: [(&str, &str); 4] = [
     ("kubelet.py", include_str!("pod/kubelet.py")),
     ("application.yaml", include_str!("pod/application.yaml")),
 ];
+/// The images that are played.
+const IMAGES: [&str; 2] = ["weir.tar", "app.tar"];
 
 /// Runs weir's image in a pod beside an unmodified application, and checks what people rely on.
 ///
@@ -42,9 +45,14 @@ const SCENARIO: [(&str, &str); 4] = [
 /// the sidecar without any capability on a read-only root, the application. Its calls must be metered,
 /// also the last ones after SIGTERM; the sidecar is killed and restarted, the kernel half replaced amid
 /// calls, and nothing may be left behind. Runs as root or through sudo, in a network and processes of
-/// its own; what it makes stays in target/pod.
+/// its own, or with --vm in a virtual machine; what it makes stays in target/pod.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// In a virtual machine of Debian 13, with systemd, cgroup v2 alone and Debian's podman and kernel:
+    /// whatever this machine has. With KVM where that works, else in software, which takes a quarter of
+    /// an hour.
+    #[arg(long)]
+    vm: bool,
     /// Start the pod this often instead, and say how long it takes and what becomes of first calls.
     #[arg(long, value_name = "COUNT")]
     startups: Option<u32>,
@@ -60,7 +68,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if Privilege::detect() == Privilege::None {
         bail!("pods need root, and there is no sudo: run `cargo xtask pod-test` as root");
     }
-    setup::ensure(workspace, &[Purpose::Pod], args.route)?;
+    let purpose = if args.vm {
+        machine::require_host()?;
+        Purpose::PodMachine
+    } else {
+        Purpose::Pod
+    };
+    setup::ensure(workspace, &[purpose], args.route)?;
     let weir = image::ensure(workspace, args.route)?;
     let steps = Steps::new("pod", workspace.tools().join("log"));
     build::emulator(workspace, &steps)?;
@@ -73,6 +87,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .into_iter()
         .collect();
     let mut seen = Seen::default();
+    if args.vm {
+        let files: Vec<&str> = SCENARIO
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(IMAGES)
+            .collect();
+        machine::play(workspace, &steps, &directory, &files, &arguments, &mut seen)?;
+        return seen.verdict();
+    }
     let engine = Engine::prepare(&directory)?;
     let mut scenario = engine.command(workspace, &directory)?;
     scenario.args(&arguments);

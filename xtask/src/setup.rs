@@ -61,6 +61,8 @@ pub(crate) enum Purpose {
     Peers,
     /// As image, and a container engine with what its pods are made of.
     Pod,
+    /// As image, and an emulator with what the pods' machine is made of.
+    PodMachine,
     /// A C compiler for arm64, on a machine of another kind.
     ForeignImage,
     /// As build, and a C++ compiler and cargo-fuzz.
@@ -156,7 +158,7 @@ const NPM: Tool = Tool {
 
 const EMULATOR: Tool = Tool {
     name: vm::QEMU,
-    why: "the machines of the kernel matrix",
+    why: "the machines of the kernel matrix and of the pod test",
     packages: &["qemu-system-x86"],
     works: || on_path(vm::QEMU).is_some(),
 };
@@ -236,9 +238,15 @@ const PYTHON_WITH_YAML: Tool = Tool {
     // Another Python that is first on the path would not have Debian's packages.
     works: || succeeds("/usr/bin/python3", &["-c", "import yaml"]),
 };
+const MKFS: Tool = Tool {
+    name: "mkfs.ext4",
+    why: "makes a directory the disk of a machine",
+    packages: &["e2fsprogs"],
+    works: || on_path("mkfs.ext4").is_some(),
+};
 const DEBOOTSTRAP: Tool = Tool {
     name: "debootstrap",
-    why: "makes the image of an application with Python",
+    why: "makes the image of an application with Python, and the system of a machine",
     packages: &["debootstrap"],
     works: || on_path("debootstrap").is_some(),
 };
@@ -375,11 +383,24 @@ impl Purpose {
             KEYRING,
             STRIP,
         ];
+        const POD_MACHINE: &[Tool] = &[
+            C_COMPILER,
+            IP,
+            NAMESPACES,
+            GIT,
+            ROOTS,
+            DEBOOTSTRAP,
+            KEYRING,
+            STRIP,
+            EMULATOR,
+            MKFS,
+        ];
         const FOREIGN_IMAGE: &[Tool] = &[ARM64_C_COMPILER];
         const FUZZ: &[Tool] = &[C_COMPILER, CXX_COMPILER];
         match self {
             Self::Image => IMAGE,
             Self::Pod => POD,
+            Self::PodMachine => POD_MACHINE,
             Self::ForeignImage => FOREIGN_IMAGE,
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,

@@ -28,12 +28,12 @@ use crate::step::{Steps, seconds};
 use crate::test;
 use crate::workspace::Workspace;
 
-use accelerator::Accelerator;
+pub(crate) use accelerator::Accelerator;
 pub(crate) use archive::{KEYRING, mirror, sources};
-use console::{Heard, Mark, failed_test};
+pub(crate) use console::Mark;
+use console::{Heard, failed_test};
 use image::{Programs, Root};
-pub(crate) use machine::QEMU;
-use machine::{Bounds, Machine};
+pub(crate) use machine::{Boot, Bounds, End, Machine, QEMU};
 use matrix::{Matrix, Row, judge};
 use series::Series;
 use store::{Freshness, Kernel, MODULES, Origin};
@@ -43,6 +43,8 @@ const SUITE: &str = "kernel";
 /// Connections of the tests that make many. Software emulation is ten to thirty times slower than
 /// the processor; this many still use each of the 24 source ports forty times.
 const EMULATED_CONNECTIONS: u32 = 1_000;
+/// Holds the image twice, packed and unpacked, and what the suite makes.
+const MEMORY_MIB: u32 = 2048;
 /// A test says nothing while it runs; the longest takes a minute under software emulation.
 const BOUNDS: Bounds = Bounds {
     silence_max: Duration::from_secs(5 * 60),
@@ -126,25 +128,21 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut accelerator = None;
     for kernel in kernels {
         let image = root.pack(&kernel)?;
-        let accelerator = match accelerator {
-            Some(known) => known,
-            None => *accelerator.insert(Accelerator::probe(
-                workspace,
-                &steps,
-                &kernel,
-                &image,
-                logs.join("kvm.log"),
-            )?),
-        };
-        let machine = Machine {
+        let mut machine = Machine {
             workspace,
-            accelerator,
+            accelerator: Accelerator::Tcg,
             vmlinuz: kernel.vmlinuz(),
-            image: image.path().to_path_buf(),
-            variables: variables(accelerator),
+            boot: Boot::Memory(image.path().to_path_buf()),
+            memory_mib: MEMORY_MIB,
+            variables: Vec::new(),
             log: logs.join(format!("{}.log", kernel.series)),
             bounds: BOUNDS,
         };
+        machine.accelerator = match accelerator {
+            Some(known) => known,
+            None => *accelerator.insert(Accelerator::probe(&steps, &machine)?),
+        };
+        machine.variables = variables(machine.accelerator);
         matrix.add(try_kernel(&steps, &kernel, &machine, &args.arguments)?);
     }
     eprintln!();

@@ -34,6 +34,9 @@ def plan(pod):
         "metadata.namespace": "default",
         "spec.nodeName": os.uname().nodename,
     }
+    for volume in spec.get("volumes", []):
+        # podman 5 would give each container memory of its own, which is then not shared.
+        volume.get("emptyDir", {}).pop("medium", None)
     containers = []
     for one in spec.pop("initContainers", None) or []:
         is_sidecar = one.pop("restartPolicy", None) == "Always"

@@ -19,7 +19,7 @@ NETWORK = "weir-pods"
 HOST = "api.openai.com"
 CONFIG = "weir-config"
 # Reached only by what hangs; an emulated machine takes its time.
-PATIENCE = 180
+PATIENCE = 300
 
 
 def run(*words, **options):
@@ -40,13 +40,16 @@ def forget(*words):
 
 def eventually(what, condition):
     deadline = time.monotonic() + PATIENCE
+    pause = 0.02
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
             raise RuntimeError(f"it never came to this: {what}")
-        time.sleep(0.02)
+        # Asking takes podman, which on an emulated machine is most of what is to be waited for.
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1)
 
 
 class Kernel:

@@ -1,6 +1,6 @@
 """What the pod test does and checks, as root on a machine with podman.
 
-Run by xtask on the host, in namespaces of its own. Lines that
+Run by xtask on the host, in namespaces of its own, or by systemd in a virtual machine. Lines that
 begin with @weir-pod are read by xtask.
 """
 
@@ -250,7 +250,11 @@ def main():
     arguments.add_argument("--directory", required=True)
     arguments.add_argument("--startups", type=int, default=0)
     given = arguments.parse_args()
-    say("up", os.uname().release, podman("--version"))
+    with open("/proc/1/comm") as file:
+        first = file.read().strip()
+    alone = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    say("up", f"{os.uname().release}, {podman('--version')}, cgroup {'v2 alone' if alone else 'v1 and v2'}")
+    say("note", f"the first process is {first}")
     load_images(given.directory)
     say("note", "the images are loaded")
     forget("pod", "rm", "--force", "--time", "0", POD)

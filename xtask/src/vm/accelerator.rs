@@ -5,17 +5,13 @@
 
 use std::fmt;
 use std::fs::OpenOptions;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::console::Mark;
-use super::image::Image;
 use super::machine::{Bounds, Machine};
-use super::store::Kernel;
 use crate::step::Steps;
-use crate::workspace::Workspace;
 
 const DEVICE: &str = "/dev/kvm";
 /// With KVM a kernel is up in two seconds; a loaded machine gets ten times that.
@@ -34,29 +30,22 @@ pub(crate) enum Accelerator {
 }
 
 impl Accelerator {
-    /// Uses KVM if a machine comes up under it. Asked once a run: what hung today may work tomorrow.
+    /// Uses KVM if this machine comes up under it, and says so on its console. Asked once a run: what
+    /// hung today may work tomorrow.
     ///
     /// # Errors
     /// When the emulator cannot be started at all.
-    pub(crate) fn probe(
-        workspace: &Workspace,
-        steps: &Steps,
-        kernel: &Kernel,
-        image: &Image,
-        log: PathBuf,
-    ) -> Result<Self> {
+    pub(crate) fn probe(steps: &Steps, machine: &Machine<'_>) -> Result<Self> {
         if let Err(error) = OpenOptions::new().read(true).write(true).open(DEVICE) {
             steps.note(&format!("software emulation: {DEVICE}: {error}"));
             return Ok(Self::Tcg);
         }
         let machine = Machine {
-            workspace,
             accelerator: Self::Kvm,
-            vmlinuz: kernel.vmlinuz(),
-            image: image.path().to_path_buf(),
             variables: vec![("WEIR_VM", "probe".to_owned())],
-            log,
+            log: machine.log.with_file_name("kvm.log"),
             bounds: PROBE,
+            ..machine.clone()
         };
         let mut is_up = false;
         let end = machine.run(|line| is_up |= matches!(Mark::read(line), Some(Mark::Up { .. })))?;

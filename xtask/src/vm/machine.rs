@@ -1,7 +1,7 @@
 //! A virtual machine: started, listened to, and ended within its bounds.
 //!
-//! It has two processors, memory, a serial line and nothing else: no disk, no network. It ends by
-//! itself, or is killed when it is silent for too long or takes too long.
+//! It has two processors, memory, a serial line, disks if it boots from them, and nothing else: no
+//! network. It ends by itself, or is killed when it is silent for too long or takes too long.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -24,12 +24,13 @@ use crate::workspace::Workspace;
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 /// Two, because races between processors are what the kernel half must survive.
 const PROCESSORS: &str = "2";
-/// Holds the image twice, packed and unpacked, and what the suite makes.
-const MEMORY_MIB: &str = "2048";
 /// A panic ends the machine (`panic=-1` reboots at once, which `-no-reboot` turns into an end), and
 /// so does an oops, after which nothing could be believed. The processor's random numbers are
 /// trusted, because an emulated machine has no other source and would wait for one.
 const KERNEL_PARAMETERS: &str = "console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on";
+
+/// Where the system is, for a kernel without an archive in memory.
+const DISK_PARAMETERS: &str = " root=/dev/nvme0n1 rw";
 
 /// How long a machine may take.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +41,23 @@ pub(crate) struct Bounds {
     pub(crate) total_max: Duration,
 }
 
+/// What a machine's first process is started from.
+#[derive(Clone, Debug)]
+pub(crate) enum Boot {
+    /// An archive that the kernel unpacks into memory.
+    Memory(PathBuf),
+    /// Disks, of which the first has the system. What is written to them is forgotten at the end.
+    Disks(Vec<PathBuf>),
+}
+
 /// A machine to be started.
+#[derive(Clone)]
 pub(crate) struct Machine<'run> {
     pub(crate) workspace: &'run Workspace,
     pub(crate) accelerator: Accelerator,
     pub(crate) vmlinuz: PathBuf,
-    pub(crate) image: PathBuf,
+    pub(crate) boot: Boot,
+    pub(crate) memory_mib: u32,
     /// Variables of the first process: names and values without spaces.
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Where its console is kept.
@@ -143,10 +155,14 @@ impl Machine<'_> {
     fn arguments(&self) -> Vec<OsString> {
         let accelerator = format!("q35,accel={}", self.accelerator.qemu_name());
         let mut parameters = KERNEL_PARAMETERS.to_owned();
+        if matches!(self.boot, Boot::Disks(_)) {
+            parameters.push_str(DISK_PARAMETERS);
+        }
         // What the kernel does not know itself becomes a variable of the first process.
         for (name, value) in &self.variables {
             parameters.push_str(&format!(" {name}=\"{value}\""));
         }
+        let memory = self.memory_mib.to_string();
         let mut arguments: Vec<OsString> = [
             "-machine",
             &accelerator,
@@ -155,7 +171,7 @@ impl Machine<'_> {
             "-smp",
             PROCESSORS,
             "-m",
-            MEMORY_MIB,
+            &memory,
             "-nodefaults",
             "-display",
             "none",
@@ -168,9 +184,37 @@ impl Machine<'_> {
         .map(OsString::from)
         .into();
         arguments.extend(["-kernel".into(), self.vmlinuz.clone().into()]);
-        arguments.extend(["-initrd".into(), self.image.clone().into()]);
+        match &self.boot {
+            Boot::Memory(image) => arguments.extend(["-initrd".into(), image.clone().into()]),
+            Boot::Disks(disks) => arguments.extend(disk_arguments(disks)),
+        }
         arguments
     }
+}
+
+/// The first disk is of a kind that Debian's kernels drive without a module. It is the only one of its
+/// kind, because the kernel names them in the order in which they answer: others are virtio's.
+fn disk_arguments(disks: &[PathBuf]) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    for (number, path) in disks.iter().enumerate() {
+        // Options are separated by commas; one in a path is doubled.
+        let path = path.to_string_lossy().replace(',', ",,");
+        let device = if number == 0 {
+            "nvme,serial=0"
+        } else {
+            "virtio-blk-pci"
+        };
+        for (option, value) in [
+            (
+                "-drive",
+                format!("file={path},format=raw,if=none,id=disk{number},snapshot=on"),
+            ),
+            ("-device", format!("{device},drive=disk{number}")),
+        ] {
+            arguments.extend([option.into(), value.into()]);
+        }
+    }
+    arguments
 }
 
 /// Ends a machine that does not end itself.
@@ -195,4 +239,33 @@ fn lines_of(console: ChildStdout) -> Receiver<String> {
         }
     });
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::disk_arguments;
+
+    #[test]
+    fn disks_come_in_their_order_and_keep_their_names() {
+        let disks = [PathBuf::from("/a,b/system"), PathBuf::from("/work")];
+        let words: Vec<String> = disk_arguments(&disks)
+            .into_iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "-drive",
+                "file=/a,,b/system,format=raw,if=none,id=disk0,snapshot=on",
+                "-device",
+                "nvme,serial=0,drive=disk0",
+                "-drive",
+                "file=/work,format=raw,if=none,id=disk1,snapshot=on",
+                "-device",
+                "virtio-blk-pci,drive=disk1",
+            ]
+        );
+    }
 }
