@@ -146,7 +146,10 @@ impl Draft {
     ) {
         match found {
             Found::Begin { place, .. } => self.text.begin(place),
-            Found::Part { bytes, .. } => self.text.push(bytes, self.vocabulary(known)),
+            Found::Part { bytes, .. } => {
+                let model = self.model.as_deref();
+                self.text.push(bytes, || vocabulary(model, known));
+            }
             Found::Mark { slot } => match slot {
                 Slot::Choice => self.has_choice = true,
                 Slot::Error => self.has_error = true,
@@ -331,12 +334,6 @@ impl Draft {
         }
     }
 
-    /// What the text is counted in, as far as the model is known.
-    fn vocabulary(&self, known: &Reading) -> Vocabulary {
-        let own = self.model.as_deref().and_then(Vocabulary::of);
-        own.or(known.vocabulary).unwrap_or_default()
-    }
-
     /// What to call the error in this document, if there is one. The code is the
     /// more specific; some servers repeat the status there, which says nothing.
     pub(super) fn error(&mut self) -> Option<String> {
@@ -511,6 +508,12 @@ impl Reading {
         }
         self.text.append(draft.text, vocabulary);
     }
+}
+
+/// What the text of a document is counted in, as far as the model is known.
+fn vocabulary(model: Option<&str>, known: &Reading) -> Vocabulary {
+    let own = model.and_then(Vocabulary::of);
+    own.or(known.vocabulary).unwrap_or_default()
 }
 
 /// A string. `null` is the common case of anything else, and no error.

@@ -120,7 +120,8 @@ impl RequestFacts {
                 self.spoken = self.spoken.saturating_add(begun as u64);
             }
             Found::Part { bytes, .. } => {
-                let vocabulary = self.vocabulary().unwrap_or_default();
+                let model = self.model.as_deref();
+                let vocabulary = || model.and_then(Vocabulary::of).unwrap_or_default();
                 self.text.push(bytes, vocabulary);
             }
             Found::Mark {

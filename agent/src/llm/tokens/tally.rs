@@ -112,8 +112,9 @@ impl<T: Text> Tally<T> {
         self.place = place;
     }
 
-    /// Takes more of the text that is under way.
-    pub(in crate::llm) fn push(&mut self, mut text: &[u8], vocabulary: Vocabulary) {
+    /// Takes more of the text that is under way. `vocabulary` is asked for if some
+    /// of it has to be counted now.
+    pub(in crate::llm) fn push(&mut self, mut text: &[u8], vocabulary: impl Fn() -> Vocabulary) {
         while !text.is_empty() {
             let (left, is_counted) = self.stretch();
             let length = usize::try_from(left).unwrap_or(usize::MAX);
@@ -122,7 +123,7 @@ impl<T: Text> Tally<T> {
                 return;
             };
             if is_counted {
-                self.hold(stretch, vocabulary);
+                self.hold(stretch, &vocabulary);
             } else {
                 self.close();
             }
@@ -150,11 +151,11 @@ impl<T: Text> Tally<T> {
         if is_held {
             let mut from = 0;
             for to in other.cuts {
-                self.push(other.held.get(from..to).unwrap_or_default(), vocabulary);
+                self.push(other.held.get(from..to).unwrap_or_default(), || vocabulary);
                 self.close();
                 from = to;
             }
-            self.push(other.held.get(from..).unwrap_or_default(), vocabulary);
+            self.push(other.held.get(from..).unwrap_or_default(), || vocabulary);
             if self.held.len() > OF_STREAM_HELD_LEN_MAX {
                 self.fold(vocabulary, false);
             }
@@ -226,14 +227,14 @@ impl<T: Text> Tally<T> {
         (left, (past / SAMPLE_LEN) % SAMPLE_OF == SAMPLE_OF / 2)
     }
 
-    fn hold(&mut self, text: &[u8], vocabulary: Vocabulary) {
+    fn hold(&mut self, text: &[u8], vocabulary: impl Fn() -> Vocabulary) {
         if self.seen >= T::WHOLE_LEN {
             self.samples_at.get_or_insert(self.held.len());
         }
         self.held.extend_from_slice(text);
         self.counted = self.counted.saturating_add(text.len() as u64);
         if self.held.len() > T::HELD_LEN_MAX {
-            self.fold(vocabulary, false);
+            self.fold(vocabulary(), false);
         }
     }
 

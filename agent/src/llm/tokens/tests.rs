@@ -45,7 +45,7 @@ fn tokens(vocabulary: Vocabulary, text: &str) -> u64 {
 fn tally<T: Text>(vocabulary: Vocabulary, parts: &[&[u8]]) -> Tally<T> {
     let mut tally = Tally::default();
     for part in parts {
-        tally.push(part, vocabulary);
+        tally.push(part, || vocabulary);
     }
     tally
 }
@@ -209,7 +209,7 @@ fn what_is_held_and_its_memory_are_bounded() {
     let mut tally = Tally::<Prompt>::default();
     let text = sources();
     for _ in 0..2 {
-        tally.push(text.as_bytes(), Vocabulary::O200kBase);
+        tally.push(text.as_bytes(), || Vocabulary::O200kBase);
     }
     assert!(tally.held_capacity() <= 4 * Prompt::HELD_LEN_MAX);
 }
@@ -245,7 +245,7 @@ fn deltas_of_one_text_are_joined_and_texts_apart_are_not() {
         for (place, text) in places {
             let mut one = Tally::default();
             one.begin(*place);
-            one.push(text.as_bytes(), vocabulary);
+            one.push(text.as_bytes(), || vocabulary);
             all.append(one, vocabulary);
         }
         all.estimate(Some(vocabulary))
@@ -282,7 +282,7 @@ fn the_method_says_whose_vocabulary_it_was() {
         (Answer::HELD_LEN_MAX + 1, Method::Approximate),
     ] {
         let mut late = Tally::<Answer>::default();
-        late.push(&vec![b' '; length], O200kBase);
+        late.push(&vec![b' '; length], || O200kBase);
         late.begin(1);
         let estimate = late.estimate(Some(Cl100kBase));
         assert_eq!(estimate.and_then(|it| it.method), Some(expected));
