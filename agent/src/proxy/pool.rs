@@ -10,8 +10,8 @@
 //! Servers close what is idle, and a request that crosses the end on its way is
 //! lost. So a connection is kept only as long as servers usually wait, or as long
 //! as this one has said or shown that it does; what became of it meanwhile is
-//! seen before it is used; and what fails all the same is sent again if the
-//! peer's kernel has acknowledged none of it (see `h1`).
+//! seen before it is used; and a request of HTTP/1 that fails all the same is sent
+//! again if the peer's kernel has acknowledged none of it (see `h1`).
 //!
 //! Pure: time is passed in, and what a kept connection is says [`Kept`].
 
@@ -26,8 +26,7 @@ use crate::bounds::Bound;
 
 /// Connections kept for one route.
 const PER_ROUTE_MAX: usize = 32;
-/// Connections kept in all, each with two descriptors' worth of kernel memory and
-/// some 20 KB of ours.
+/// Connections kept in all, at a descriptor and the state of a TLS session each.
 const KEPT_MAX: usize = 256;
 /// Routes remembered.
 const ROUTES_MAX: usize = 256;

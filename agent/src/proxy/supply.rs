@@ -83,7 +83,7 @@ pub(super) enum SupplyError {
     /// Only the application can have the certificate that the provider asks for.
     #[error("the provider asks for a client certificate")]
     WantsClientCertificate,
-    /// One with an underscore, such as.
+    /// Such as one with an underscore.
     #[error("no certificate can carry the name {0}")]
     Name(String),
 }
