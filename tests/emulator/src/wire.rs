@@ -193,7 +193,7 @@ impl Wire<'_> {
     pub(crate) async fn close_early(&mut self) {
         match self {
             Wire::Http1(wire) => wire.close_early().await,
-            Wire::Http2(wire) => wire.close_early(),
+            Wire::Http2(wire) => wire.close_early().await,
         }
     }
 

@@ -4,6 +4,7 @@
 //! each stream is answered by a task of its own.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -19,6 +20,10 @@ pub(crate) const WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Streams that a client may have open at once: what providers' edges allow.
 pub(crate) const STREAMS_MAX: u32 = 256;
+
+/// How long before the end of an answer that is too short. A client that finds
+/// the end in the same read as the rest shows its error and nothing of the rest.
+const SHORT_END_WAIT: Duration = Duration::from_millis(50);
 
 /// One stream.
 pub(crate) struct Stream {
@@ -164,7 +169,8 @@ impl Stream {
         }
     }
 
-    pub(super) fn close_early(&mut self) {
+    pub(super) async fn close_early(&mut self) {
+        tokio::time::sleep(SHORT_END_WAIT).await;
         // The client may be gone already; there is nobody left to tell.
         self.finish(None).ok();
     }
