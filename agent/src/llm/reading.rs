@@ -146,10 +146,7 @@ impl Draft {
     ) {
         match found {
             Found::Begin { place, .. } => self.text.begin(place),
-            Found::Part { bytes, .. } => {
-                let model = self.model.as_deref();
-                self.text.push(bytes, || vocabulary(model, known));
-            }
+            Found::Part { bytes, .. } => self.text.push(bytes),
             Found::Mark { slot } => match slot {
                 Slot::Choice => self.has_choice = true,
                 Slot::Error => self.has_error = true,
@@ -508,12 +505,6 @@ impl Reading {
         }
         self.text.append(draft.text, vocabulary);
     }
-}
-
-/// What the text of a document is counted in, as far as the model is known.
-fn vocabulary(model: Option<&str>, known: &Reading) -> Vocabulary {
-    let own = model.and_then(Vocabulary::of);
-    own.or(known.vocabulary).unwrap_or_default()
 }
 
 /// A string. `null` is the common case of anything else, and no error.

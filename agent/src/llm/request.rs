@@ -119,11 +119,7 @@ impl RequestFacts {
                 let begun = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
                 self.spoken = self.spoken.saturating_add(begun as u64);
             }
-            Found::Part { bytes, .. } => {
-                let model = self.model.as_deref();
-                let vocabulary = || model.and_then(Vocabulary::of).unwrap_or_default();
-                self.text.push(bytes, vocabulary);
-            }
+            Found::Part { bytes, .. } => self.text.push(bytes),
             Found::Mark {
                 slot: RequestSlot::Annotation,
             } => self.is_annotated = true,

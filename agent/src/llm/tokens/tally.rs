@@ -1,8 +1,10 @@
 //! Counts the tokens of text that comes in pieces.
 //!
 //! Most exchanges end with the provider's own count, and counting takes a tenth
-//! of a microsecond a byte: so text is held, within a bound, and counted when it
-//! has to be: when there is too much of it, or when no usage was stated.
+//! of a microsecond a byte: so text is held, within a bound, and counted only
+//! when no usage was stated. Of text that is longer than the bound, samples are
+//! held, and every other one given up whenever they are too many; of a stream
+//! with much text, what is held is counted as it goes on.
 
 use std::marker::PhantomData;
 
@@ -10,10 +12,10 @@ use super::split::piece;
 use super::vocabulary::Vocabulary;
 use super::{Estimate, Method, merge};
 
-/// Past the beginning, a stretch of this many bytes is counted ...
-const SAMPLE_LEN: u64 = 1024;
+/// Past the beginning, a stretch of this many bytes is held ...
+const SAMPLE_LEN: u64 = 512;
 
-/// ... out of so many stretches, and stands for all of them.
+/// ... out of at least so many stretches, and stands for all of them.
 const SAMPLE_OF: u64 = 16;
 
 /// Bytes that are taken for one token where the text itself was not seen.
@@ -21,7 +23,7 @@ const UNSEEN_BYTES_PER_TOKEN: u64 = 4;
 
 /// Whose text it is: how much of it is held, and how much counted whole.
 pub(in crate::llm) trait Text: Copy {
-    /// Most bytes held before they are counted.
+    /// Most bytes held; more than [`WHOLE_LEN`](Self::WHOLE_LEN) by some samples.
     const HELD_LEN_MAX: usize;
     /// Bytes from the beginning of which none is left out.
     const WHOLE_LEN: u64;
@@ -33,7 +35,7 @@ pub(in crate::llm) trait Text: Copy {
 pub(in crate::llm) struct Prompt;
 
 impl Text for Prompt {
-    const HELD_LEN_MAX: usize = 16 * 1024;
+    const HELD_LEN_MAX: usize = 24 * 1024;
     const WHOLE_LEN: u64 = 8 * 1024;
 }
 
@@ -64,8 +66,10 @@ pub(in crate::llm) struct Tally<T> {
     held: Vec<u8>,
     /// Where in it a text ends.
     cuts: Vec<usize>,
-    /// Where in it the samples begin.
-    samples_at: Option<usize>,
+    /// Where in it a sample begins.
+    samples: Vec<usize>,
+    /// Out of so many stretches one is a sample.
+    sample_of: u64,
     /// Tokens of what was counted and is no longer held: of the beginning,
     tokens: u64,
     /// and of the samples after it.
@@ -88,7 +92,8 @@ impl<T: Text> Default for Tally<T> {
             vocabulary: None,
             held: Vec::new(),
             cuts: Vec::new(),
-            samples_at: None,
+            samples: Vec::new(),
+            sample_of: SAMPLE_OF,
             tokens: 0,
             sampled: 0,
             counted: 0,
@@ -112,18 +117,16 @@ impl<T: Text> Tally<T> {
         self.place = place;
     }
 
-    /// Takes more of the text that is under way. `vocabulary` is asked for if some
-    /// of it has to be counted now.
-    pub(in crate::llm) fn push(&mut self, mut text: &[u8], vocabulary: impl Fn() -> Vocabulary) {
+    /// Takes more of the text that is under way.
+    pub(in crate::llm) fn push(&mut self, mut text: &[u8]) {
         while !text.is_empty() {
-            let (left, is_counted) = self.stretch();
-            let length = usize::try_from(left).unwrap_or(usize::MAX);
-            let length = length.min(text.len()).min(T::HELD_LEN_MAX);
+            let (left, is_held) = self.stretch();
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(text.len());
             let Some((stretch, rest)) = text.split_at_checked(length) else {
                 return;
             };
-            if is_counted {
-                self.hold(stretch, &vocabulary);
+            if is_held {
+                self.hold(stretch);
             } else {
                 self.close();
             }
@@ -144,6 +147,13 @@ impl<T: Text> Tally<T> {
         if other.seen == 0 {
             return;
         }
+        if self.seen == 0 {
+            // Of a document, which has no other text. Of a stream, what is too
+            // much is counted when the next event comes.
+            let unseen = self.unseen;
+            *self = Self { unseen, ..other };
+            return;
+        }
         let is_held = other.counted == other.held.len() as u64 && other.counted == other.seen;
         if !is_held || self.place != other.place {
             self.close();
@@ -151,11 +161,11 @@ impl<T: Text> Tally<T> {
         if is_held {
             let mut from = 0;
             for to in other.cuts {
-                self.push(other.held.get(from..to).unwrap_or_default(), || vocabulary);
+                self.push(other.held.get(from..to).unwrap_or_default());
                 self.close();
                 from = to;
             }
-            self.push(other.held.get(from..).unwrap_or_default(), || vocabulary);
+            self.push(other.held.get(from..).unwrap_or_default());
             if self.held.len() > OF_STREAM_HELD_LEN_MAX {
                 self.fold(vocabulary, false);
             }
@@ -164,7 +174,8 @@ impl<T: Text> Tally<T> {
             self.vocabulary = self.vocabulary.or(other.vocabulary);
             self.held = other.held;
             self.cuts = other.cuts;
-            self.samples_at = other.samples_at;
+            self.samples = other.samples;
+            self.sample_of = other.sample_of;
             self.tokens = self.tokens.saturating_add(other.tokens);
             self.sampled = self.sampled.saturating_add(other.sampled);
             self.counted = self.counted.saturating_add(other.counted);
@@ -217,25 +228,60 @@ impl<T: Text> Tally<T> {
         }
     }
 
-    /// How many bytes from here on are treated alike, and whether they are counted.
+    /// How many bytes from here on are treated alike, and whether they are held.
     fn stretch(&self) -> (u64, bool) {
-        if let Some(left) = T::WHOLE_LEN.checked_sub(self.seen).filter(|left| *left > 0) {
-            return (left, true);
+        let Some(past) = self.seen.checked_sub(T::WHOLE_LEN) else {
+            return (T::WHOLE_LEN.saturating_sub(self.seen), true);
+        };
+        let within = past % SAMPLE_LEN;
+        let stretch = past / SAMPLE_LEN;
+        let skipped = stretch.checked_rem(self.sample_of).unwrap_or(0);
+        if skipped == 0 {
+            return (SAMPLE_LEN.saturating_sub(within), true);
         }
-        let past = self.seen.saturating_sub(T::WHOLE_LEN);
-        let left = SAMPLE_LEN.saturating_sub(past % SAMPLE_LEN);
-        (left, (past / SAMPLE_LEN) % SAMPLE_OF == SAMPLE_OF / 2)
+        // Up to the next sample.
+        let stretches = self.sample_of.saturating_sub(skipped);
+        let left = stretches.saturating_mul(SAMPLE_LEN).saturating_sub(within);
+        (left, false)
     }
 
-    fn hold(&mut self, text: &[u8], vocabulary: impl Fn() -> Vocabulary) {
-        if self.seen >= T::WHOLE_LEN {
-            self.samples_at.get_or_insert(self.held.len());
+    fn hold(&mut self, text: &[u8]) {
+        let past = self.seen.checked_sub(T::WHOLE_LEN);
+        if past.is_some_and(|past| past % SAMPLE_LEN == 0) {
+            self.close();
+            self.samples.push(self.held.len());
         }
         self.held.extend_from_slice(text);
         self.counted = self.counted.saturating_add(text.len() as u64);
         if self.held.len() > T::HELD_LEN_MAX {
-            self.fold(vocabulary(), false);
+            self.thin_out();
         }
+    }
+
+    /// Gives up every other sample, and half of those to come.
+    fn thin_out(&mut self) {
+        let begins = std::mem::take(&mut self.samples);
+        let cuts = std::mem::take(&mut self.cuts);
+        let held = std::mem::take(&mut self.held);
+        let whole = begins.first().copied().unwrap_or(held.len());
+        let ends = begins.iter().skip(1).copied().chain([held.len()]);
+        let samples = begins.iter().copied().zip(ends).step_by(2);
+        for (sample, (from, to)) in std::iter::once((None, (0, whole)))
+            .chain(samples.map(|sample| (Some(sample.0), sample)))
+        {
+            let at = self.held.len();
+            self.samples.extend(sample.map(|_| at));
+            self.held
+                .extend_from_slice(held.get(from..to).unwrap_or_default());
+            let of_it = cuts
+                .iter()
+                .filter(|cut| (from..=to).contains(*cut) && **cut > from);
+            let moved = of_it.map(|cut| cut.saturating_sub(from).saturating_add(at));
+            self.cuts.extend(moved);
+        }
+        let lost = held.len().saturating_sub(self.held.len()) as u64;
+        self.counted = self.counted.saturating_sub(lost);
+        self.sample_of = self.sample_of.saturating_mul(2);
     }
 
     /// What is held is the end of a text.
@@ -252,7 +298,7 @@ impl<T: Text> Tally<T> {
             return;
         }
         let vocabulary = *self.vocabulary.get_or_insert(vocabulary);
-        let samples_at = self.samples_at.unwrap_or(usize::MAX);
+        let samples_at = self.samples.first().copied().unwrap_or(usize::MAX);
         let mut from = 0;
         for to in std::mem::take(&mut self.cuts) {
             let text = self.held.get(from..to).unwrap_or_default();
@@ -276,7 +322,9 @@ impl<T: Text> Tally<T> {
         *sum = sum.saturating_add(tokens);
         let folded = self.held.len().saturating_sub(rest);
         self.held.drain(..folded);
-        self.samples_at = self.samples_at.map(|at| at.saturating_sub(folded));
+        // What is left is a sample's, if any of it was.
+        let samples_at = self.samples.first().map(|at| at.saturating_sub(folded));
+        self.samples = samples_at.into_iter().collect();
     }
 }
 

@@ -42,16 +42,16 @@ fn tokens(vocabulary: Vocabulary, text: &str) -> u64 {
     published(vocabulary).encode_ordinary(text).len() as u64
 }
 
-fn tally<T: Text>(vocabulary: Vocabulary, parts: &[&[u8]]) -> Tally<T> {
+fn tally<T: Text>(parts: &[&[u8]]) -> Tally<T> {
     let mut tally = Tally::default();
     for part in parts {
-        tally.push(part, || vocabulary);
+        tally.push(part);
     }
     tally
 }
 
 fn count(vocabulary: Vocabulary, parts: &[&[u8]]) -> u64 {
-    let estimate = tally::<Answer>(vocabulary, parts).estimate(Some(vocabulary));
+    let estimate = tally::<Answer>(parts).estimate(Some(vocabulary));
     estimate.map_or(0, |estimate| estimate.tokens)
 }
 
@@ -209,7 +209,7 @@ fn what_is_held_and_its_memory_are_bounded() {
     let mut tally = Tally::<Prompt>::default();
     let text = sources();
     for _ in 0..2 {
-        tally.push(text.as_bytes(), || Vocabulary::O200kBase);
+        tally.push(text.as_bytes());
     }
     assert!(tally.held_capacity() <= 4 * Prompt::HELD_LEN_MAX);
 }
@@ -225,14 +225,14 @@ fn long_prompts_are_counted_in_samples_which_come_near() {
     );
     for vocabulary in VOCABULARIES {
         let parts: Vec<&[u8]> = text.as_bytes().chunks(16_384).collect();
-        let estimate = tally::<Prompt>(vocabulary, &parts).estimate(Some(vocabulary));
+        let estimate = tally::<Prompt>(&parts).estimate(Some(vocabulary));
         let estimate = estimate.expect("there is text");
         let expected = tokens(vocabulary, &text);
         assert_eq!(estimate.method, Some(Method::Approximate));
         let off = estimate.tokens.abs_diff(expected);
         assert!(off * 10 <= expected, "{} for {expected}", estimate.tokens);
         let single: Vec<&[u8]> = text.as_bytes().chunks(700).collect();
-        let again = tally::<Prompt>(vocabulary, &single).estimate(Some(vocabulary));
+        let again = tally::<Prompt>(&single).estimate(Some(vocabulary));
         assert_eq!(again, Some(estimate));
     }
 }
@@ -245,7 +245,7 @@ fn deltas_of_one_text_are_joined_and_texts_apart_are_not() {
         for (place, text) in places {
             let mut one = Tally::default();
             one.begin(*place);
-            one.push(text.as_bytes(), || vocabulary);
+            one.push(text.as_bytes());
             all.append(one, vocabulary);
         }
         all.estimate(Some(vocabulary))
@@ -267,23 +267,23 @@ fn deltas_of_one_text_are_joined_and_texts_apart_are_not() {
 #[test]
 fn the_method_says_whose_vocabulary_it_was() {
     use Vocabulary::{Cl100kBase, O200kBase};
-    for (counted_in, own, expected) in [
-        (O200kBase, Some(O200kBase), Method::O200kBase),
-        (Cl100kBase, Some(Cl100kBase), Method::Cl100kBase),
-        (O200kBase, None, Method::Approximate),
+    for (own, expected) in [
+        (Some(O200kBase), Method::O200kBase),
+        (Some(Cl100kBase), Method::Cl100kBase),
+        (None, Method::Approximate),
     ] {
-        let estimate = tally::<Answer>(counted_in, &[b"text"]).estimate(own);
+        let estimate = tally::<Answer>(&[b"text"]).estimate(own);
         assert_eq!(estimate.and_then(|it| it.method), Some(expected));
     }
-    // A model that is named behind the prompt: in time, and when some of it has
+    // A model that a stream names late: in time, and when some of its text has
     // been counted.
-    for (length, expected) in [
-        (100, Method::Cl100kBase),
-        (Answer::HELD_LEN_MAX + 1, Method::Approximate),
-    ] {
+    for (events, expected) in [(1, Method::Cl100kBase), (100, Method::Approximate)] {
         let mut late = Tally::<Answer>::default();
-        late.push(&vec![b' '; length], || O200kBase);
-        late.begin(1);
+        for _ in 0..events {
+            let mut event = Tally::default();
+            event.push(&[b' '; 100]);
+            late.append(event, O200kBase);
+        }
         let estimate = late.estimate(Some(Cl100kBase));
         assert_eq!(estimate.and_then(|it| it.method), Some(expected));
     }
