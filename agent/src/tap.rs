@@ -7,9 +7,10 @@
 //! carry the exchange's span as their trace context.
 
 use crate::{
+    bounds::Bound,
     llm::{
         classify::Api,
-        stream_usage::{Ask, UsageFilter, ask, is_silent},
+        stream_usage::{Asking, UsageFilter, is_silent},
     },
     meter::exchange::Exchange,
 };
@@ -26,6 +27,8 @@ pub const SIGNATURES: [&str; 2] = ["authorization", "signature-input"];
 /// Largest request body that is held for the rule. Above it the request passes
 /// as it is and its tokens are estimated: chats of this size are mostly images.
 pub const HELD_BODY_MAX: usize = 8 * 1024 * 1024;
+/// By how much more the rule can make a body than it was.
+const GROWTH_MAX: usize = 64;
 
 /// Whether the rule needs to see the whole body of this request.
 ///
@@ -36,12 +39,59 @@ pub fn holds_request(enabled: bool, api: Api, encoded: bool, expects_continue: b
     enabled && is_silent(api) && !encoded && !expects_continue
 }
 
-/// The body to send in the place of `body`, if the rule changes it.
-#[must_use]
-pub fn rewritten_request(api: Api, body: &[u8]) -> Option<Vec<u8>> {
-    match ask(api, body) {
-        Ask::Unchanged => None,
-        Ask::Edited(edited) => Some(edited),
+/// A request body that the rule needs whole.
+#[derive(Debug)]
+pub struct Held {
+    body: Vec<u8>,
+    asking: Asking,
+}
+
+impl Held {
+    /// With room for a body of this length, if it is stated. None if one of that
+    /// length is not held, which is counted.
+    #[must_use]
+    pub fn begin(length: Option<u64>) -> Option<Self> {
+        let length = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
+        if length > HELD_BODY_MAX {
+            Bound::HeldRequest.hit();
+            return None;
+        }
+        let room = match length {
+            0 => 0,
+            length => length.saturating_add(GROWTH_MAX),
+        };
+        Some(Self {
+            body: Vec::with_capacity(room),
+            asking: Asking::default(),
+        })
+    }
+
+    /// Takes more of the body. Whether it may still be held.
+    #[must_use]
+    pub fn push(&mut self, piece: &[u8]) -> bool {
+        self.asking.push(piece);
+        self.body.extend_from_slice(piece);
+        self.body.len() <= HELD_BODY_MAX
+    }
+
+    /// The body that has ended, and whether the rule has changed it.
+    #[must_use]
+    pub fn end(self) -> (Vec<u8>, bool) {
+        let mut body = self.body;
+        match self.asking.end() {
+            None => (body, false),
+            Some(edit) => {
+                edit.apply(&mut body);
+                (body, true)
+            }
+        }
+    }
+
+    /// What there is of a body that is too long, which is counted.
+    #[must_use]
+    pub fn give_up(self) -> Vec<u8> {
+        Bound::HeldRequest.hit();
+        self.body
     }
 }
 

@@ -104,44 +104,99 @@ pub fn ask(api: Api, body: &[u8]) -> Ask {
     if !is_silent(api) {
         return Ask::Unchanged;
     }
-    match edit(body) {
-        Some(edited) => Ask::Edited(edited),
+    let mut asking = Asking::default();
+    asking.push(body);
+    match asking.end() {
+        Some(edit) => {
+            let mut edited = body.to_vec();
+            edit.apply(&mut edited);
+            Ask::Edited(edited)
+        }
         None => Ask::Unchanged,
     }
 }
 
-fn edit(body: &[u8]) -> Option<Vec<u8>> {
-    let (mut is_stream, mut options) = (false, None);
-    // Of members repeated under one name the last counts, as it does for parsers.
-    let document = scan(body, REQUEST, |found| {
-        if let Found::Value {
-            slot, raw, span, ..
-        } = found
-        {
-            match slot {
-                RequestSlot::Stream => is_stream = raw == b"true",
-                RequestSlot::Options => options = Some(span),
-                RequestSlot::IncludeUsage => {}
-            }
+/// Reads the body of a request in pieces, and finds what makes it ask.
+#[derive(Debug)]
+pub struct Asking {
+    scanner: Scanner<RequestSlot>,
+    is_stream: bool,
+    /// Where the options are, and what to put there; nothing, if they are to stay
+    /// as they are.
+    options: Option<(Range<usize>, Option<Vec<u8>>)>,
+}
+
+/// What to change in a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Where, in bytes from the beginning.
+    at: Range<usize>,
+    /// What is to stand there.
+    by: Vec<u8>,
+}
+
+impl Edit {
+    /// Changes the body that was read.
+    pub fn apply(self, body: &mut Vec<u8>) {
+        if self.at.start <= self.at.end && self.at.end <= body.len() {
+            body.splice(self.at, self.by);
         }
-    })
-    .ok()?;
-    if !is_stream {
-        return None;
     }
-    let Some(options) = options else {
-        return replace(body, document.close_at..document.close_at, &[b",", OPTIONS]);
-    };
-    let raw = body.get(options.clone())?;
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self {
+            scanner: Scanner::new(REQUEST),
+            is_stream: false,
+            options: None,
+        }
+    }
+}
+
+impl Asking {
+    /// Reads the next piece of the body.
+    pub fn push(&mut self, piece: &[u8]) {
+        let (is_stream, options) = (&mut self.is_stream, &mut self.options);
+        // Of members repeated under one name the last counts, as it does for parsers.
+        self.scanner.push(piece, |found| {
+            if let Found::Value {
+                slot, raw, span, ..
+            } = found
+            {
+                match slot {
+                    RequestSlot::Stream => *is_stream = raw == b"true",
+                    RequestSlot::Options => *options = Some((span, edited_options(raw))),
+                    RequestSlot::IncludeUsage => {}
+                }
+            }
+        });
+    }
+
+    /// What to change, once the body has ended.
+    #[must_use]
+    pub fn end(self) -> Option<Edit> {
+        let document = self.scanner.end().ok()?;
+        if !self.is_stream || self.scanner.has_met_oversized() {
+            return None;
+        }
+        match self.options {
+            Some((at, edited)) => Some(Edit { at, by: edited? }),
+            None => Some(Edit {
+                at: document.close_at..document.close_at,
+                by: [b",", OPTIONS].concat(),
+            }),
+        }
+    }
+}
+
+/// What to put in the place of the value of `stream_options`.
+fn edited_options(raw: &[u8]) -> Option<Vec<u8>> {
     match raw.first()? {
-        b'n' => {
-            let object = OPTIONS.strip_prefix(br#""stream_options":"#)?;
-            replace(body, options, &[object])
-        }
-        b'{' => {
-            let edited = edit_options(raw)?;
-            replace(body, options, &[&edited])
-        }
+        b'n' => OPTIONS
+            .strip_prefix(br#""stream_options":"#)
+            .map(<[u8]>::to_vec),
+        b'{' => edit_options(raw),
         // Not valid: for the provider to say so.
         _ => None,
     }

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{
     Reason as Code, RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
@@ -37,7 +37,6 @@ use super::{
     supply::Spoken,
 };
 use crate::{
-    bounds::Bound,
     config::Propagate,
     llm::{
         classify::{Api, classify},
@@ -340,7 +339,7 @@ async fn run(
         carry_context(&mut parts, shared);
     }
     let rule = AtomicBool::new(false);
-    let hold = !body.is_end_stream()
+    let is_held = !body.is_end_stream()
         && tap::holds_request(
             call.asks_usage(),
             api,
@@ -349,19 +348,14 @@ async fn run(
         );
     let mut held = Bytes::new();
     let mut received = received;
-    if hold {
-        held = hold_body(&mut body, shared).await?;
+    if is_held && let Some(empty) = tap::Held::begin(length(&parts.headers)) {
+        let is_changed;
+        (held, is_changed) = hold_body(&mut body, empty, shared).await?;
         received = Instant::now();
-        if !body.is_end_stream() && held.len() > tap::HELD_BODY_MAX {
-            Bound::HeldRequest.hit();
-        }
-        if body.is_end_stream()
-            && let Some(rewritten) = tap::rewritten_request(api, &held)
-        {
+        if is_changed {
             rule.store(true, Ordering::Relaxed);
             observe(shared, tap::note_rule);
-            rewrite_headers(&mut parts.headers, rewritten.len());
-            held = rewritten.into();
+            rewrite_headers(&mut parts.headers, held.len());
         }
     }
     let ends = body.is_end_stream() && held.is_empty();
@@ -438,22 +432,40 @@ fn carry_context(parts: &mut http::request::Parts, shared: &Sharing) {
 }
 
 /// Reads a body that a rule needs whole: to its end, or to the bound.
-async fn hold_body(body: &mut RecvStream, shared: &Sharing) -> Result<Bytes, Gone> {
-    let mut held = BytesMut::new();
-    while held.len() <= tap::HELD_BODY_MAX {
+/// What the rule makes of the body, and whether that is another one.
+async fn hold_body(
+    body: &mut RecvStream,
+    mut held: tap::Held,
+    shared: &Sharing,
+) -> Result<(Bytes, bool), Gone> {
+    loop {
         match poll_fn(|context| body.poll_data(context)).await {
-            None => break,
+            None => {
+                let (held, is_changed) = held.end();
+                return Ok((held.into(), is_changed));
+            }
             Some(Ok(data)) => {
                 observe(shared, |exchange| exchange.request_body(&data));
-                held.extend_from_slice(&data);
                 // The window is given back although the data is kept: the bound
-                // above is what limits it.
+                // of what is held is what limits it.
                 let _ = body.flow_control().release_capacity(data.len());
+                if !held.push(&data) {
+                    return Ok((held.give_up().into(), false));
+                }
             }
             Some(Err(error)) => return Err(Gone::Client(code(&error))),
         }
     }
-    Ok(held.freeze())
+}
+
+/// How long a body is, if that is stated.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn rewrite_headers(headers: &mut HeaderMap, length: usize) {

@@ -43,9 +43,18 @@ impl<'world> Caller<'world> {
 
     /// Calls, and says how curl ended.
     fn call(&mut self) -> Result<i32> {
+        self.begin()?;
+        self.end()
+    }
+
+    fn begin(&mut self) -> Result<()> {
         self.calls += 1;
         let input = self.running.input.as_mut().context("the input is open")?;
         writeln!(input, "{}", self.calls)?;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<i32> {
         let mark = format!("call {}: ", self.calls);
         loop {
             let line = self.running.stdout.line()?;
@@ -190,7 +199,7 @@ fn serve(
     loop {
         match reader.read_line(&mut request) {
             Ok(0) => return Ok(()),
-            Ok(_) if request.ends_with("\r\n\r\n") => {}
+            Ok(_) if is_whole(&request) => {}
             Ok(_) => continue,
             Err(_nothing_yet) => {
                 let is_to_end = || ends.lock().is_ok_and(|ends| ends.try_recv().is_ok());
@@ -213,6 +222,16 @@ fn serve(
         }
         (&stream).write_all(RESPONSE)?;
     }
+}
+
+/// Whether a request has ended, which has no body unless that is in chunks.
+fn is_whole(request: &str) -> bool {
+    let has_chunks = request.contains("Transfer-Encoding: chunked\r\n");
+    request.ends_with(if has_chunks {
+        "\r\n0\r\n\r\n"
+    } else {
+        "\r\n\r\n"
+    })
 }
 
 /// To that server, without TLS.
@@ -240,6 +259,48 @@ fn a_call_on_a_connection_that_the_server_has_ended_meanwhile_is_sent_again() ->
     ensure!(ended.records().len() == 2, "{:?}", ended.records());
     for record in ended.records() {
         ensure!(record.outcome == OutcomeKind::Complete, "{record:?}");
+    }
+    ensure!((host.server.accepted(), host.read()) == (2, 2));
+    Ok(())
+}
+
+#[test]
+fn a_call_whose_server_leaves_while_its_body_is_held_is_sent_elsewhere() -> Result<()> {
+    let world = World::new()?;
+    let host = Host::start(&world, Then::Answers)?;
+    let body = world.directory().join("body");
+    nix::unistd::mkfifo(&body, nix::sys::stat::Mode::S_IRWXU)?;
+    // A chat, which is held to see whether it asks for usage.
+    let url = "http://api.openai.com/v1/chat/completions";
+    let transfer = Transfer::at(url, provider4(2), Http::H1)
+        .set("request", "POST")
+        .header("Expect", "")
+        .header("Content-Type", "application/json")
+        .set("upload-file", &body.display().to_string());
+    let mut caller = Caller::start(&world, "", &transfer)?;
+    let chat = [r#"{"model":"gpt-4o","#, r#""messages":[]}"#];
+    caller.begin()?;
+    std::fs::write(&body, chat.concat())?;
+    ensure!(caller.end()? == 0, "the first call failed");
+    caller.wait_for_kept(1)?;
+
+    caller.begin()?;
+    let mut writer = std::fs::OpenOptions::new().write(true).open(&body)?;
+    writer.write_all(chat[0].as_bytes())?;
+    caller.wait_for_kept(0)?;
+    ensure!(host.read() == 1, "the body was not held");
+    host.end.send(())?;
+    eventually("the call has another connection", || {
+        caller.connections().is_ok_and(|of| of == (2.0, 1.0))
+    })?;
+    writer.write_all(chat[1].as_bytes())?;
+    drop(writer);
+    ensure!(caller.end()? == 0, "the second call failed");
+    let ended = caller.finish()?.succeeded()?;
+    ensure!(ended.records().len() == 2, "{:?}", ended.records());
+    for record in ended.records() {
+        ensure!(record.outcome == OutcomeKind::Complete, "{record:?}");
+        ensure!(record.bytes_sent == 32, "{record:?}");
     }
     ensure!((host.server.accepted(), host.read()) == (2, 2));
     Ok(())

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -18,7 +18,6 @@ use super::{
     lock, send, send_joined,
 };
 use crate::{
-    bounds::Bound,
     config::Propagate,
     llm::classify::Api,
     proxy::{Intercepted, io::Reader},
@@ -35,6 +34,10 @@ pub(super) struct Outgoing<'a> {
     api: Api,
     received: Instant,
     body: Body,
+    /// The head as it is sent, once it was taken from the client.
+    wire_head: Option<Bytes>,
+    /// What there is of a body that a rule needs whole.
+    held: Option<Held>,
     /// The head has been sent.
     has_begun: bool,
     /// Taken from the client, and not known to be sent.
@@ -53,6 +56,8 @@ impl<'a> Outgoing<'a> {
             api,
             received,
             body: Body::new(head.framing),
+            wire_head: None,
+            held: None,
             has_begun: false,
             leaving: None,
             remembered: remember.then(Vec::new),
@@ -64,9 +69,10 @@ impl<'a> Outgoing<'a> {
         &self.head.method
     }
 
-    /// Whether it can be sent again: all that was sent is remembered.
+    /// Whether it can be sent again: all that was sent is remembered, or nothing
+    /// was sent.
     pub(super) fn can_begin_again(&self) -> bool {
-        self.remembered.is_some() && self.has_begun
+        self.remembered.is_some()
     }
 
     fn remember(&mut self, wire: &Bytes) {
@@ -107,8 +113,8 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The head as it is sent.
-    fn wire_head(&self, wire_head: Bytes, call: &Intercepted, shared: &Sharing) -> Bytes {
+    /// The head as it is to be sent.
+    fn made(&self, wire_head: Bytes, call: &Intercepted, shared: &Sharing) -> Bytes {
         let mut wire_head = wire_head;
         if self.head.upgrades_to_h2c {
             let tokens = ["upgrade", "http2-settings"];
@@ -136,15 +142,31 @@ impl<'a> Outgoing<'a> {
         wire_head
     }
 
-    fn is_held(&self, call: &Intercepted) -> bool {
-        self.head.framing != Framing::Length(0)
-            && tap::holds_request(
-                call.asks_usage(),
-                self.api,
-                self.head.headers.get("content-encoding").is_some(),
-                self.head.expects_continue,
-            )
+    /// Begins to hold the body if a rule needs it whole.
+    fn hold(&mut self, call: &Intercepted) {
+        let is_held = tap::holds_request(
+            call.asks_usage(),
+            self.api,
+            self.head.headers.get("content-encoding").is_some(),
+            self.head.expects_continue,
+        );
+        if !is_held {
+            return;
+        }
+        let (length, wire) = match self.head.framing {
+            Framing::Length(0) => return,
+            Framing::Length(length) => (Some(length), None),
+            Framing::Chunked | Framing::Close => (None, Some(Vec::new())),
+        };
+        self.held = tap::Held::begin(length).map(|payload| Held { payload, wire });
     }
+}
+
+/// A body on hold.
+struct Held {
+    payload: tap::Held,
+    /// The same as it came, where that differs.
+    wire: Option<Vec<u8>>,
 }
 
 /// Sends the request to its end, from where it stopped if it has begun before.
@@ -158,9 +180,15 @@ pub(super) async fn send_request<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     if outgoing.has_begun {
         outgoing.send_again(upstream, shared).await?;
     } else {
-        let wire_head = client.buffer.split_to(outgoing.head.len).freeze();
-        let wire_head = outgoing.wire_head(wire_head, call, shared);
-        if outgoing.is_held(call) {
+        let wire_head = if let Some(wire_head) = &outgoing.wire_head {
+            wire_head.clone()
+        } else {
+            let wire_head = client.buffer.split_to(outgoing.head.len).freeze();
+            let wire_head = outgoing.made(wire_head, call, shared);
+            outgoing.hold(call);
+            outgoing.wire_head.insert(wire_head).clone()
+        };
+        if outgoing.held.is_some() {
             send_held(client, upstream, wire_head, outgoing, shared).await?;
         } else {
             let body = &mut outgoing.body;
@@ -213,7 +241,7 @@ async fn begin<U: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// A request that a rule needs whole.
+/// A request that a rule needs whole, from where it stopped.
 async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     client: &mut Reader<C>,
     upstream: &mut U,
@@ -221,49 +249,60 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     outgoing: &mut Outgoing<'_>,
     shared: &Sharing,
 ) -> Result<(), Gone> {
-    let mut wire_body = BytesMut::new();
-    let mut payload = BytesMut::new();
+    let mut is_too_long = false;
     loop {
         let body = &mut outgoing.body;
         let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
         outgoing.observe(shared, &wire);
-        for part in outgoing.body.payload(&wire) {
-            payload.extend_from_slice(part);
+        let (body, Some(held)) = (&outgoing.body, &mut outgoing.held) else {
+            break;
+        };
+        for part in body.payload(&wire) {
+            is_too_long |= !held.payload.push(part);
         }
-        wire_body.extend_from_slice(&wire);
-        if outgoing.body.is_done() || payload.len() > tap::HELD_BODY_MAX {
+        if let Some(all) = &mut held.wire {
+            all.extend_from_slice(&wire);
+        }
+        if body.is_done() || is_too_long {
             break;
         }
         read_more(client).await?;
     }
-    let body = &outgoing.body;
-    if !body.is_done() {
-        Bound::HeldRequest.hit();
-    }
     let whole = Instant::now();
-    let rewritten = body
-        .is_done()
-        .then(|| tap::rewritten_request(outgoing.api, &payload))
-        .flatten();
-    let (wire_head, wire_body) = match rewritten {
-        None => (wire_head, wire_body.freeze()),
-        Some(payload) => {
-            let mut shared = lock(shared);
-            shared.rule = true;
-            tap::note_rule(&mut shared.exchange);
-            let length = payload.len().to_string();
-            // An encoded stream could not be filtered without encoding it anew.
-            let edits = [
-                Edit::Replace("content-length", &length),
-                Edit::Replace("accept-encoding", "identity"),
-            ];
-            let head = head::edited(&wire_head, &edits);
-            let mut coded = body.encode(payload);
-            coded.extend_from_slice(&body.replaced_end());
-            (head.into(), coded.into())
-        }
+    let Some(Held { payload, wire }) = outgoing.held.take() else {
+        return Ok(());
     };
-    begin(upstream, outgoing, &wire_head, &wire_body, whole, shared).await
+    let body = &outgoing.body;
+    let (payload, is_changed) = if body.is_done() {
+        payload.end()
+    } else {
+        (payload.give_up(), false)
+    };
+    let (wire_head, wire_body) = if is_changed {
+        let mut shared = lock(shared);
+        shared.rule = true;
+        tap::note_rule(&mut shared.exchange);
+        let length = payload.len().to_string();
+        // An encoded stream could not be filtered without encoding it anew.
+        let edits = [
+            Edit::Replace("content-length", &length),
+            Edit::Replace("accept-encoding", "identity"),
+        ];
+        let mut coded = body.encode(payload);
+        coded.extend_from_slice(&body.replaced_end());
+        (head::edited(&wire_head, &edits).into(), coded)
+    } else {
+        (wire_head, wire.unwrap_or(payload))
+    };
+    begin(
+        upstream,
+        outgoing,
+        &wire_head,
+        &wire_body.into(),
+        whole,
+        shared,
+    )
+    .await
 }
 
 async fn read_more<C: AsyncRead + Unpin>(client: &mut Reader<C>) -> Result<(), Gone> {
