@@ -10,6 +10,7 @@ mod canary;
 mod connection;
 mod decide;
 mod dial;
+pub mod driven;
 mod h1;
 mod h2;
 pub mod invariant;

@@ -48,7 +48,11 @@ impl Output {
     /// # Errors
     /// The stream ended first, or it took too long.
     pub fn wait_for(&mut self, text: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, text)
+    }
+
+    fn wait_within(&mut self, patience: Duration, text: &str) -> Result<()> {
+        let deadline = Instant::now() + patience;
         loop {
             let fresh = self.seen.get(self.matched..).unwrap_or_default();
             let found = fresh
@@ -61,7 +65,7 @@ impl Output {
             match self.chunks.recv_timeout(deadline - Instant::now()) {
                 Ok(chunk) => self.seen.extend(chunk),
                 Err(RecvTimeoutError::Timeout) => bail!(
-                    "{text:?} was not written within {PATIENCE:?}, only {:?}",
+                    "{text:?} was not written within {patience:?}, only {:?}",
                     self.text()
                 ),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -76,8 +80,16 @@ impl Output {
     /// # Errors
     /// The stream ended first, or it took too long.
     pub fn line(&mut self) -> Result<String> {
+        self.line_within(PATIENCE)
+    }
+
+    /// The same with another limit on patience.
+    ///
+    /// # Errors
+    /// The stream ended first, or it took too long.
+    pub fn line_within(&mut self, patience: Duration) -> Result<String> {
         let from = self.matched;
-        self.wait_for("\n")?;
+        self.wait_within(patience, "\n")?;
         let line = self.seen.get(from..self.matched).unwrap_or_default();
         Ok(String::from_utf8_lossy(line).into_owned())
     }

@@ -59,6 +59,8 @@ pub(crate) enum Purpose {
     Image,
     /// As build, and the proxies that a benchmark puts beside weir.
     Peers,
+    /// As build, and what counts instructions.
+    Guard,
     /// As image, and a container engine with what its pods are made of.
     Pod,
     /// As image, and an emulator with what the pods' machine is made of.
@@ -340,6 +342,7 @@ impl Purpose {
             VALGRIND,
         ];
         const PEERS: &[Tool] = &[C_COMPILER, IP, NAMESPACES, PYTHON_FOR_PEERS];
+        const GUARD: &[Tool] = &[C_COMPILER, VALGRIND];
         const CLIENTS: &[Tool] = &[
             C_COMPILER,
             IP,
@@ -408,6 +411,7 @@ impl Purpose {
             Self::Vm => VM,
             Self::Bench => BENCH,
             Self::Peers => PEERS,
+            Self::Guard => GUARD,
             Self::Fuzz => FUZZ,
             Self::Clients => CLIENTS,
         }

@@ -1,9 +1,8 @@
 //! A relay between two sockets of a test, with the records it makes.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
@@ -12,21 +11,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2, leg::Leg, pool::Route};
-use crate::{
-    config::{Bodies, Propagate},
-    export::prometheus::Metrics,
-    llm::catalogue::{Catalogue, Provider},
-    meter::{
-        exchange::Meter,
-        prices::PriceTable,
-        record::{Process, Record, RecordSink},
-    },
-    tls::{authority::Authority, downstream::Downstream, upstream::Upstream},
+use super::{
+    Proxy,
+    driven::{intercepted, proxy},
+    h1, h2,
+    leg::Leg,
 };
+use crate::meter::record::{Record, RecordSink};
 
-/// The host that test connections are "verified" for.
-pub(super) const HOST: &str = "api.openai.com";
 /// Nothing on loopback takes this long; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -65,22 +57,9 @@ impl Relayed {
         let (far, server) = pair().await;
         let records = Arc::new(Records::default());
         let sink = Arc::clone(&records) as Arc<dyn RecordSink>;
-        let mut proxy = proxy(sink);
+        let mut proxy = proxy(sink).unwrap();
         change(&mut proxy);
-        let call = Intercepted {
-            proxy: Arc::new(proxy),
-            route: Route {
-                origin: SocketAddr::from(([203, 0, 113, 7], 443)),
-                host: HOST.into(),
-                offered: None,
-            },
-            provider: Provider::OpenAi,
-            process: Process {
-                pid: Some(1),
-                exe: None,
-            },
-            client: None,
-        };
+        let call = intercepted(Arc::new(proxy));
         let relay = match version {
             Version::Http1 => tokio::spawn(h1::relay(near, Leg::Cleartext(far), false, call)),
             Version::Http2 => tokio::spawn(async {
@@ -141,24 +120,4 @@ async fn pair() -> (TcpStream, TcpStream) {
     connected.set_nodelay(true).unwrap();
     accepted.set_nodelay(true).unwrap();
     (connected, accepted)
-}
-
-fn proxy(sink: Arc<dyn RecordSink>) -> Proxy {
-    let authority = Arc::new(Authority::new(None, SystemTime::now()).unwrap());
-    Proxy {
-        catalogue: Catalogue::builtin(),
-        downstream: Downstream::new(&authority).unwrap(),
-        upstream: Upstream::new(Arc::new(rustls::RootCertStore::empty())).unwrap(),
-        meter: Meter::new(Instant::now, sink, Arc::new(PriceTable::builtin())),
-        metrics: Arc::new(Metrics::new()),
-        forbidden: Forbidden::default(),
-        canary: None,
-        processes: Processes::unknown(),
-        refusers: None,
-        stream_usage: true,
-        bodies: Bodies::Read,
-        propagate: Propagate::Off,
-        pool: None,
-        connections: Arc::default(),
-    }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::json;
 use weir::llm::catalogue::Provider;
@@ -18,6 +18,8 @@ use weir::meter::prices::PriceTable;
 use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::{Protocol, Record, RecordSink};
 use weir::tap::Filtered;
+
+use crate::relayed::{self, Call};
 
 /// Events of a stream.
 const EVENTS: usize = 1000;
@@ -45,11 +47,15 @@ pub(crate) enum Input {
     ChatDocument,
     /// A request with an image in it.
     ImageRequest,
+    /// Short calls, relayed: heads read, bodies metered, all written again.
+    RelayedCall,
+    /// OpenAI's chat stream, relayed.
+    RelayedEvents,
 }
 
 impl Input {
     /// Every one.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::ChatEvents,
         Self::ChatEventsFiltered,
         Self::MessageEvents,
@@ -58,7 +64,36 @@ impl Input {
         Self::ConverseEvents,
         Self::ChatDocument,
         Self::ImageRequest,
+        Self::RelayedCall,
+        Self::RelayedEvents,
     ];
+
+    /// The call that is relayed, where that is done.
+    fn relayed(self) -> Option<Call> {
+        match self {
+            Self::RelayedCall => Some(Call::unary(&chat_document_of(&"weir ".repeat(120)))),
+            Self::RelayedEvents => Some(Call::streamed(chat_events())),
+            Self::ChatEvents
+            | Self::ChatEventsFiltered
+            | Self::MessageEvents
+            | Self::MessageEventsGzip
+            | Self::MessageEventsBrotli
+            | Self::ConverseEvents
+            | Self::ChatDocument
+            | Self::ImageRequest => None,
+        }
+    }
+
+    /// Bytes and pieces, both ways.
+    pub(crate) fn size(self) -> Result<(usize, usize)> {
+        Ok(match self.relayed() {
+            Some(call) => (call.bytes(), call.pieces()),
+            None => {
+                let fed = Fed::new(self)?;
+                (fed.bytes(), fed.pieces())
+            }
+        })
+    }
 }
 
 impl fmt::Display for Input {
@@ -71,7 +106,7 @@ impl fmt::Display for Input {
 }
 
 /// An exchange, piece by piece.
-pub(crate) struct Fed {
+struct Fed {
     api: Api,
     filtered: bool,
     request: Vec<Vec<u8>>,
@@ -83,7 +118,7 @@ pub(crate) struct Fed {
 impl Fed {
     /// # Errors
     /// A coding fails.
-    pub(crate) fn new(input: Input) -> Result<Self> {
+    fn new(input: Input) -> Result<Self> {
         let stream = |api, request: &str, response| Self {
             api,
             filtered: false,
@@ -127,11 +162,12 @@ impl Fed {
                     ..fed
                 }
             }
+            Input::RelayedCall | Input::RelayedEvents => bail!("{input} is relayed, not fed"),
         })
     }
 
     /// Bytes of both bodies.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.request
             .iter()
             .chain(&self.response)
@@ -140,7 +176,7 @@ impl Fed {
     }
 
     /// Pieces of both bodies.
-    pub(crate) fn pieces(&self) -> usize {
+    fn pieces(&self) -> usize {
         self.request.len() + self.response.len()
     }
 
@@ -181,7 +217,7 @@ impl Fed {
 }
 
 /// Where records end. Each has to say what was fed.
-struct Measured;
+pub(crate) struct Measured;
 
 impl RecordSink for Measured {
     fn record(&self, record: Record) {
@@ -194,8 +230,11 @@ impl RecordSink for Measured {
 
 /// Meters an input so many times.
 pub(crate) fn drive(input: Input, times: u32) -> Result<()> {
-    let fed = Fed::new(input)?;
     ensure!(times > 0, "nothing to do");
+    if let Some(call) = input.relayed() {
+        return relayed::drive(&call, times);
+    }
+    let fed = Fed::new(input)?;
     let prices = Arc::new(PriceTable::builtin());
     let meter = Meter::new(Instant::now, Arc::new(Measured), prices);
     for _ in 0..times {

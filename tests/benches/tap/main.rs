@@ -14,10 +14,12 @@
 //! Prints figures and judges only bodies: it fails if they differ, or if it could
 //! not measure.
 
+mod budget;
 mod callgrind;
 mod client;
 mod driven;
 mod figures;
+mod relayed;
 mod shape;
 mod table;
 mod way;
@@ -54,6 +56,12 @@ struct Cli {
     /// Count instructions only: needs neither root nor a quiet machine.
     #[arg(long)]
     instructions: bool,
+    /// Count them, and fail if there are over 5 % more than in the committed budget.
+    #[arg(long)]
+    guard: bool,
+    /// Make what is counted the budget.
+    #[arg(long, requires = "guard")]
+    update: bool,
     /// This program again, as a part of what is measured.
     #[command(subcommand)]
     part: Option<Part>,
@@ -87,6 +95,9 @@ fn main() -> Result<()> {
         Some(Part::Drive { input, times }) => return driven::drive(input, times),
         None => {}
     }
+    if cli.guard {
+        return guard(cli.update);
+    }
     let machine = format!(
         "{}; load average {}",
         machine::describe()?,
@@ -113,6 +124,16 @@ fn main() -> Result<()> {
     };
     fs::write(&path, serde_json::to_vec_pretty(&measured)?)
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Holds the instructions against the budget, or makes them the budget.
+fn guard(is_update: bool) -> Result<()> {
+    let counted = Input::ALL.into_iter().map(callgrind::count);
+    let counted = counted.collect::<Result<Vec<_>>>()?;
+    if is_update {
+        return budget::update(&counted);
+    }
+    budget::check(&counted)
 }
 
 /// Makes the turns of all ways.

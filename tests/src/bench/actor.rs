@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use crate::namespace::Namespace;
 use crate::output::Output;
@@ -11,6 +12,9 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// How long an answer may take: opening thousands of streams through a slow proxy
+/// takes minutes.
+const PATIENCE: Duration = Duration::from_secs(1200);
 /// What it says first.
 const READY: &str = "ready\n";
 
@@ -51,7 +55,10 @@ impl Actor {
         line.push(b'\n');
         let input = self.input.as_mut().context("it was told to end")?;
         input.write_all(&line).context("it has ended")?;
-        let answer = self.output.line().context("it does not answer")?;
+        let answer = self
+            .output
+            .line_within(PATIENCE)
+            .context("it does not answer")?;
         serde_json::from_str(&answer).with_context(|| format!("unexpected: {answer:?}"))
     }
 
