@@ -2,8 +2,6 @@
 //!
 //! The budget is a file beside this one. Instructions are the same however busy the
 //! machine is, but not for another compiler or another build: the file names both.
-//! That of the tests is unoptimised. It says how much is done, and not how fast;
-//! for that it is there wherever tests are.
 
 use std::collections::BTreeMap;
 use std::fs;

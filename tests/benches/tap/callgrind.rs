@@ -8,11 +8,6 @@ use tempfile::TempDir;
 
 use crate::driven::Input;
 
-/// The input is driven so many times in one run and in another: their
-/// difference has nothing of the program's start in it.
-const FEW: u64 = 1;
-const MORE: u64 = 2;
-
 /// What one input took.
 #[derive(Debug, Serialize)]
 pub(crate) struct Counted {
@@ -28,21 +23,27 @@ pub(crate) struct Counted {
 /// # Errors
 /// There is no valgrind, or it does not understand this program.
 pub(crate) fn count(input: Input) -> Result<Counted> {
-    let directory = TempDir::new()?;
-    let (few, more) = (run(input, FEW, &directory)?, run(input, MORE, &directory)?);
+    let instructions = run(input, input.times())?;
     let (bytes, pieces) = input.size()?;
     Ok(Counted {
         input: input.to_string(),
         bytes,
         pieces,
-        instructions: more.saturating_sub(few) / (MORE - FEW),
+        instructions: instructions / input.times(),
     })
 }
 
-fn run(input: Input, times: u64, directory: &TempDir) -> Result<u64> {
+/// Runs what callgrind is to count, and nothing else of it is counted.
+#[inline(never)]
+pub(crate) fn counted<T>(work: impl FnOnce() -> T) -> T {
+    std::hint::black_box(work())
+}
+
+fn run(input: Input, times: u64) -> Result<u64> {
+    let directory = TempDir::new()?;
     let file = directory.path().join("callgrind.out");
     let output = Command::new("valgrind")
-        .arg("--tool=callgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*callgrind::counted*"])
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(std::env::current_exe()?)
         .args(["drive", &input.to_string(), &times.to_string()])

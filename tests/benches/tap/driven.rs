@@ -19,11 +19,13 @@ use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::{Protocol, Record, RecordSink};
 use weir::tap::Filtered;
 
+use crate::callgrind::counted;
 use crate::relayed::{self, Call};
 
 /// Events of a stream.
 const EVENTS: usize = 1000;
-/// Bytes of text in a document.
+/// Bytes of text in a long answer, and in a document.
+const ANSWER: usize = 64 * 1000;
 const DOCUMENT: usize = 400 * 1000;
 /// What one read of a large body brings: a TLS record.
 const READ: usize = 16 * 1024;
@@ -43,7 +45,9 @@ pub(crate) enum Input {
     MessageEventsBrotli,
     /// The stream of Bedrock's Converse.
     ConverseEvents,
-    /// A whole answer, of text.
+    /// A whole answer, of text, as long as a model can say at once.
+    ChatAnswer,
+    /// One that is longer.
     ChatDocument,
     /// A request with an image in it.
     ImageRequest,
@@ -55,13 +59,14 @@ pub(crate) enum Input {
 
 impl Input {
     /// Every one.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ChatEvents,
         Self::ChatEventsFiltered,
         Self::MessageEvents,
         Self::MessageEventsGzip,
         Self::MessageEventsBrotli,
         Self::ConverseEvents,
+        Self::ChatAnswer,
         Self::ChatDocument,
         Self::ImageRequest,
         Self::RelayedCall,
@@ -79,8 +84,27 @@ impl Input {
             | Self::MessageEventsGzip
             | Self::MessageEventsBrotli
             | Self::ConverseEvents
+            | Self::ChatAnswer
             | Self::ChatDocument
             | Self::ImageRequest => None,
+        }
+    }
+
+    /// How often it is driven to be counted: short ones more often, as what
+    /// happens once in a while is a larger part of them.
+    pub(crate) fn times(self) -> u64 {
+        match self {
+            Self::RelayedCall => 200,
+            Self::ChatAnswer => 20,
+            Self::ChatEvents
+            | Self::ChatEventsFiltered
+            | Self::MessageEvents
+            | Self::MessageEventsGzip
+            | Self::MessageEventsBrotli
+            | Self::ConverseEvents
+            | Self::ChatDocument
+            | Self::ImageRequest
+            | Self::RelayedEvents => 3,
         }
     }
 
@@ -151,7 +175,11 @@ impl Fed {
             },
             Input::ChatDocument => Self {
                 content_type: "application/json",
-                ..stream(Api::OpenAiChat, chat, reads(&chat_document()))
+                ..stream(Api::OpenAiChat, chat, reads(&chat_document(DOCUMENT)))
+            },
+            Input::ChatAnswer => Self {
+                content_type: "application/json",
+                ..stream(Api::OpenAiChat, chat, reads(&chat_document(ANSWER)))
             },
             Input::ImageRequest => {
                 let document = chat_document_of("No.");
@@ -237,9 +265,13 @@ pub(crate) fn drive(input: Input, times: u32) -> Result<()> {
     let fed = Fed::new(input)?;
     let prices = Arc::new(PriceTable::builtin());
     let meter = Meter::new(Instant::now, Arc::new(Measured), prices);
-    for _ in 0..times {
-        fed.exchange(&meter);
-    }
+    // The first makes what all others find.
+    fed.exchange(&meter);
+    counted(|| {
+        for _ in 0..times {
+            fed.exchange(&meter);
+        }
+    });
     Ok(())
 }
 
@@ -353,9 +385,9 @@ fn message(event: &str, payload: &serde_json::Value) -> Vec<u8> {
     message
 }
 
-fn chat_document() -> String {
+fn chat_document(length: usize) -> String {
     let sentence = "A weir is a low dam across a river,\nwhich regulates its flow. ";
-    chat_document_of(&sentence.repeat(DOCUMENT / sentence.len()))
+    chat_document_of(&sentence.repeat(length / sentence.len()))
 }
 
 fn chat_document_of(content: &str) -> String {
