@@ -60,6 +60,7 @@ use crate::{
     proxy::{Canary, Forbidden, Processes, Proxy, Refusers, UpstreamPool},
     sys::{
         claim::{self, Token},
+        memory,
         privileges::drop_to,
         process::inherited,
     },
@@ -407,6 +408,8 @@ impl Serving {
 
     /// Serves connections until `stop`, and those under way a moment longer.
     async fn until(self, stop: impl Future<Output = ()>) {
+        // Most of what the start has needed is needed once.
+        tokio::task::spawn_blocking(memory::give_back);
         self.proxy.serve(self.listeners, stop).await;
     }
 }
