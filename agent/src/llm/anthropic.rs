@@ -162,7 +162,7 @@ fn add(mut draft: Draft, reading: &mut Reading) {
     }
     reading.commit(draft);
     if let Some(counts) = counts {
-        reading.counts.add(counts);
+        reading.counts.add(*counts);
     }
 }
 

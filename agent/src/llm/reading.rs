@@ -127,7 +127,7 @@ pub(super) struct Draft {
     pub(super) rpc_id: Option<RpcId>,
     /// Why generation ended, where that is a number.
     pub(super) finish_number: Option<u64>,
-    pub(super) counts: Option<Counts>,
+    pub(super) counts: Option<Box<Counts>>,
     pub(super) drawer: Option<String>,
     pub(super) text: Tally<Answer>,
     pub(super) has_error: bool,
@@ -498,7 +498,7 @@ impl Reading {
         self.is_background |= draft.is_background;
         self.drawer = draft.drawer.or(self.drawer.take());
         if let Some(counts) = draft.counts {
-            self.counts.merge(counts);
+            self.counts.merge(*counts);
             self.text_since_usage = Some(Tally::default());
         } else if let Some(since_usage) = &mut self.text_since_usage {
             since_usage.append(draft.text.clone(), vocabulary);

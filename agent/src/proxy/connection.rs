@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     os::fd::AsFd,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -121,7 +122,7 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream) {
     let (plan, exe) = tokio::join!(accepted.plan(), processes.executable(flow.pid));
     accepted.process.exe = exe;
     match plan {
-        // Boxed: what a plan leads to is far larger than reading the first flight.
+        // Boxed: it needs more room than reading the first flight.
         Ok(plan) => Box::pin(accepted.carry_out(plan)).await,
         Err(error) => tracing::debug!(%error, "the client left before it said anything"),
     }
@@ -202,8 +203,10 @@ impl Accepted {
         }
     }
 
+    /// What each step needs is on the heap and is given back behind it, so that a
+    /// connection that is relayed for an hour holds what the relay needs.
     async fn carry_out(self, plan: Plan) {
-        match plan {
+        let relaying = match plan {
             Plan::InterceptTls {
                 host,
                 provider,
@@ -213,9 +216,9 @@ impl Accepted {
                 let client = self.client(host.into(), stack);
                 if self.proxy.lets_through(&client) {
                     let reason = Reason::ClientRefusedCertificate;
-                    self.splice(Some(client.host), reason, Protocol::Tls).await;
+                    Some(self.splice(Some(client.host), reason, Protocol::Tls))
                 } else {
-                    Box::pin(self.intercept_tls(client, provider, alpn)).await;
+                    Box::pin(self.intercept_tls(client, provider, alpn)).await
                 }
             }
             Plan::Cleartext { host } => {
@@ -225,12 +228,11 @@ impl Accepted {
                     .cloned();
                 match (host, provider) {
                     (Some(host), Some(provider)) => {
-                        self.intercept_cleartext(host.into(), provider).await;
+                        Box::pin(self.intercept_cleartext(host.into(), provider)).await
                     }
                     (host, _) => {
                         let reason = Reason::NotInCatalogue;
-                        self.splice(host.map(Into::into), reason, Protocol::H1)
-                            .await;
+                        Some(self.splice(host.map(Into::into), reason, Protocol::H1))
                     }
                 }
             }
@@ -238,15 +240,20 @@ impl Accepted {
                 host,
                 reason,
                 protocol,
-            } => {
-                self.splice(host.map(Into::into), reason, protocol).await;
-            }
+            } => Some(self.splice(host.map(Into::into), reason, protocol)),
             // `plan` goes on until there is another one.
-            Plan::Wait | Plan::ReadHead => {}
+            Plan::Wait | Plan::ReadHead => None,
+        };
+        if let Some(relaying) = relaying {
+            relaying.await;
         }
     }
 
-    async fn splice(mut self, host: Option<Arc<str>>, reason: Reason, protocol: Protocol) {
+    fn splice(self, host: Option<Arc<str>>, reason: Reason, protocol: Protocol) -> Relaying {
+        Box::pin(self.spliced(host, reason, protocol))
+    }
+
+    async fn spliced(mut self, host: Option<Arc<str>>, reason: Reason, protocol: Protocol) {
         if let Some(host) = host.clone()
             && self.proxy.catalogue.must_inspect(&host)
         {
@@ -273,25 +280,30 @@ impl Accepted {
         exchange.finish(tunnelled.outcome());
     }
 
-    async fn intercept_cleartext(mut self, host: Arc<str>, provider: Provider) {
+    async fn intercept_cleartext(mut self, host: Arc<str>, provider: Provider) -> Option<Relaying> {
         let route = self.route(Arc::clone(&host), None);
         let upstream = match self.supplied(&route).await {
             Ok(upstream) => upstream,
             Err(error) => {
                 let reason = Reason::UpstreamUnreachable;
                 self.refuse(Some(host), Some(provider), Protocol::H1, reason, &error);
-                return;
+                return None;
             }
         };
         self.proxy
             .metrics
             .connection(Decision::Intercept, self.proxy.reason(&host));
         let (call, client) = self.intercepted(route, provider, None);
-        relay(client, upstream, call).await;
+        Some(relay(client, upstream, call))
     }
 
     /// Upstream first: what it is decides what the client is told.
-    async fn intercept_tls(mut self, client: Client, provider: Provider, alpn: Vec<Vec<u8>>) {
+    async fn intercept_tls(
+        mut self,
+        client: Client,
+        provider: Provider,
+        alpn: Vec<Vec<u8>>,
+    ) -> Option<Relaying> {
         let protocol = Protocol::Tls;
         let host = Arc::clone(&client.host);
         let route = self.route(Arc::clone(&host), Some(alpn));
@@ -299,29 +311,26 @@ impl Accepted {
             Ok(upstream) => upstream,
             Err(SupplyError::Name(_)) => {
                 let reason = Reason::ClientHelloInvalid;
-                self.splice(Some(host), reason, protocol).await;
-                return;
+                return Some(self.splice(Some(host), reason, protocol));
             }
             Err(SupplyError::WantsClientCertificate) => {
                 // Only the application can have it: let it handshake itself.
                 let reason = Reason::UpstreamWantsClientCert;
-                self.splice(Some(host), reason, protocol).await;
-                return;
+                return Some(self.splice(Some(host), reason, protocol));
             }
             Err(SupplyError::Dial(error)) => {
                 let reason = Reason::UpstreamUnreachable;
                 self.refuse(Some(host), Some(provider), protocol, reason, &error);
-                return;
+                return None;
             }
             Err(SupplyError::Handshake(error)) => {
                 self.refuse_handshake(host, provider, &error).await;
-                return;
+                return None;
             }
         };
         let picked = upstream.spoken.alpn().map(<[u8]>::to_vec);
         if !relays(picked.as_deref()) {
-            self.splice(Some(host), Reason::AlpnNotHttp, protocol).await;
-            return;
+            return Some(self.splice(Some(host), Reason::AlpnNotHttp, protocol));
         }
         self.proxy
             .metrics
@@ -330,10 +339,7 @@ impl Accepted {
         let (call, client) = self.intercepted(route, provider, Some(client));
         let accept = TlsAcceptor::from(config).accept(client);
         let failed = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
-            Ok(Ok(client)) => {
-                relay(client, upstream, call).await;
-                return;
-            }
+            Ok(Ok(client)) => return Some(relay(client, upstream, call)),
             Ok(Err(error)) => error,
             Err(_elapsed) => io::ErrorKind::TimedOut.into(),
         };
@@ -342,6 +348,7 @@ impl Accepted {
             // Nothing was said on it.
             call.keep(upstream.spoken, None);
         }
+        None
     }
 
     /// The connection upstream that there is already, or one for this route.
@@ -450,16 +457,21 @@ impl Accepted {
     }
 }
 
+/// What goes on until one of both ends leaves.
+type Relaying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// As what upstream speaks.
-async fn relay<C: Connection>(client: C, upstream: Supplied, call: Intercepted) {
+fn relay<C: Connection>(client: C, upstream: Supplied, call: Intercepted) -> Relaying {
     let is_kept = upstream.is_kept;
     match upstream.spoken {
-        Spoken::Http2(session) => h2::relay(client, session, call).await,
-        Spoken::Http1(leg) if leg.alpn() == Some(b"h2") => match Session::begin(leg).await {
-            Ok(session) => h2::relay(client, session, call).await,
-            Err(error) => tracing::debug!(%error, "HTTP/2 handshake with upstream failed"),
-        },
-        Spoken::Http1(leg) => h1::relay(client, leg, is_kept, call).await,
+        Spoken::Http2(session) => Box::pin(h2::relay(client, session, call)),
+        Spoken::Http1(leg) if leg.alpn() == Some(b"h2") => Box::pin(async move {
+            match Session::begin(leg).await {
+                Ok(session) => Box::pin(h2::relay(client, session, call)).await,
+                Err(error) => tracing::debug!(%error, "HTTP/2 handshake with upstream failed"),
+            }
+        }),
+        Spoken::Http1(leg) => Box::pin(h1::relay(client, leg, is_kept, call)),
     }
 }
 

@@ -69,16 +69,17 @@ const JOINED_BODY_MAX: usize = 8 * 1024;
 
 /// Relays until either leg ends. `is_kept`: upstream has served a connection
 /// before this one.
-pub(super) async fn relay<C: Connection>(
+pub(super) fn relay<C: Connection>(
     client: C,
     upstream: Leg,
     is_kept: bool,
     call: Intercepted,
-) {
+) -> impl Future<Output = ()> + Send {
+    // Outside of the future, which would have room for both connections twice.
     let (client_read, client_write) = split(client);
     let mark = upstream.mark().filter(|_| is_kept);
     let (upstream_read, upstream_write) = split(upstream);
-    let mut legs = Legs {
+    let legs = Legs {
         client: Reader::new(client_read),
         client_write,
         upstream: Reader::new(upstream_read),
@@ -87,6 +88,10 @@ pub(super) async fn relay<C: Connection>(
         mark,
         keep_alive: None,
     };
+    relay_between(legs, call)
+}
+
+async fn relay_between<C: Connection>(mut legs: Legs<C>, call: Intercepted) {
     let ending = loop {
         match legs.exchange(&call).await {
             Next::Request => {

@@ -112,7 +112,7 @@ pub(super) async fn send_split(stream: &mut TcpStream, bytes: &[u8], at: usize) 
     stream.write_all(second).await.unwrap();
 }
 
-async fn pair() -> (TcpStream, TcpStream) {
+pub(super) async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (connected, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());

@@ -1,17 +1,22 @@
 //! The relay between two sockets: what one end sends is what the other gets.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     config::Propagate,
+    llm::inspect::Inspector,
     meter::{
         reason::{Decision, Reason},
-        record::{OutcomeKind, Record},
+        record::{OutcomeKind, Record, RecordSink},
     },
-    proxy::testing::{Relayed, Version, expect, send_split, within},
+    proxy::{
+        driven,
+        leg::Leg,
+        testing::{Relayed, Version, expect, pair, send_split, within},
+    },
 };
 
 /// Requests and responses that a relay which rewrites messages would change.
@@ -511,4 +516,22 @@ async fn calls_on_a_websocket_pass_unchanged_and_are_recorded_each() {
     assert_eq!((call.input_tokens, call.output_tokens), (Some(7), Some(2)));
     assert_eq!(call.outcome, OutcomeKind::Complete);
     assert_eq!(session.operation.as_deref(), Some("session"));
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_holds_little() {
+    // There may be ten thousand, each with a stream that a model writes slowly.
+    let ((near, _client), (far, _server)) = (pair().await, pair().await);
+    let proxy = driven::proxy(Arc::new(Unread)).unwrap();
+    let call = driven::intercepted(Arc::new(proxy));
+    let relay = super::relay(near, Leg::Cleartext(far), false, call);
+    assert!(size_of_val(&relay) <= 4096, "{}", size_of_val(&relay));
+    let inspector = size_of::<Inspector>();
+    assert!(inspector <= 4096, "{inspector}");
+}
+
+struct Unread;
+
+impl RecordSink for Unread {
+    fn record(&self, _: Record) {}
 }
