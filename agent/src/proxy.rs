@@ -86,7 +86,7 @@ const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// and the end of a peak.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// From so many connections on it was a peak, which is over when a quarter is left.
-const PEAK_MIN: usize = 256;
+const PEAK_MIN: usize = 64;
 /// Accepting fails when descriptors run out; trying again at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

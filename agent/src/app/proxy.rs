@@ -31,7 +31,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    collector::Collector,
+    collector::{Collector, Shown},
     control::Supervised,
     drain::{Drain, DrainEnd},
     exports::{Output, Planned},
@@ -49,8 +49,8 @@ use crate::{
     admin::{Admin, KernelCounters, Readiness},
     app::log,
     cli::{
-        ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, SupervisedArgs,
-        one_line,
+        ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, ReportFormat,
+        SupervisedArgs, one_line,
     },
     config::{Config, OnRefusal, Reuse, StreamUsage, UpstreamRoot},
     control::{FromProxy, encode, receive_token},
@@ -126,8 +126,13 @@ pub fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     };
     let runtime = runtime()?;
     let (collector, served) = runtime.block_on(async {
+        // A sidecar runs for months: its records are exported, not kept.
+        let shown = Shown {
+            live: args.live,
+            report: false,
+        };
         // Nobody here may look at the processes of another container.
-        let serving = Serving::new(prepared, args.live, Processes::unknown())?;
+        let serving = Serving::new(prepared, shown, Processes::unknown())?;
         let collector = Arc::clone(&serving.collector);
         let prover = serving.prover.clone();
         let mut proven = std::pin::pin!(async {
@@ -218,7 +223,11 @@ fn serve_supervised(
             warnings: prepared.warnings.clone(),
         };
         let (processes, questions) = Processes::asking();
-        let serving = Serving::new(prepared, args.live, processes)?;
+        let shown = Shown {
+            live: args.live,
+            report: args.report != ReportFormat::None,
+        };
+        let serving = Serving::new(prepared, shown, processes)?;
         let mut supervised = Supervised::new(control, questions, serving.prover.clone())?;
         supervised.say(&ready).await?;
         let mut flows = Vec::new();
@@ -334,12 +343,12 @@ struct Serving {
 
 impl Serving {
     /// Serves metrics and health from now on; connections with [`Self::until`].
-    fn new(prepared: Prepared, live: bool, processes: Processes) -> anyhow::Result<Self> {
+    fn new(prepared: Prepared, shown: Shown, processes: Processes) -> anyhow::Result<Self> {
         let admin_addr = prepared.admin_addr()?;
         let metrics = Arc::new(Metrics::new());
         let exports = prepared.exports.start()?;
         let payloads = exports.payloads();
-        let collector = Collector::start(Arc::clone(&metrics), live, exports);
+        let collector = Collector::start(Arc::clone(&metrics), shown, exports);
         let mut own = prepared.listeners.addresses()?;
         own.extend(admin_addr);
         // Ports are never none, by their type.

@@ -29,25 +29,35 @@ const LIVE_LINES_MAX: usize = 1024;
 /// Used where the terminal does not say how wide it is.
 const WIDTH_DEFAULT: usize = 120;
 
+/// What is shown to whoever started the proxy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    /// A line for each record when it is made.
+    pub(super) live: bool,
+    /// All of them at the end.
+    pub(super) report: bool,
+}
+
 /// Takes every record, once.
 pub(super) struct Collector {
     metrics: Arc<Metrics>,
-    report: Mutex<Report>,
+    /// None where nobody will read it: records would be kept for nothing.
+    report: Option<Mutex<Report>>,
     live: Option<SyncSender<String>>,
     /// None once they were finished.
     exports: RwLock<Option<Exports>>,
 }
 
 impl Collector {
-    pub(super) fn start(metrics: Arc<Metrics>, live: bool, exports: Exports) -> Arc<Self> {
-        let live = live.then(|| {
+    pub(super) fn start(metrics: Arc<Metrics>, shown: Shown, exports: Exports) -> Arc<Self> {
+        let live = shown.live.then(|| {
             let (sender, receiver) = sync_channel(LIVE_LINES_MAX);
             thread::spawn(move || show(&receiver));
             sender
         });
         Arc::new(Self {
             metrics,
-            report: Mutex::default(),
+            report: shown.report.then(Mutex::default),
             live,
             exports: RwLock::new(Some(exports)),
         })
@@ -55,12 +65,16 @@ impl Collector {
 
     /// What the kernel counted, for the end of the report.
     pub(super) fn set_flows(&self, flows: Vec<(String, u64)>) {
-        self.lock().set_flows(flows);
+        if let Some(mut report) = self.lock() {
+            report.set_flows(flows);
+        }
     }
 
     /// Writes the report to `to`, or to standard error.
     pub(super) fn report(&self, format: ReportFormat, to: Option<OwnedFd>) -> io::Result<()> {
-        let report = self.lock();
+        let Some(report) = self.lock() else {
+            return Ok(());
+        };
         let text = match format {
             ReportFormat::None => return Ok(()),
             ReportFormat::Json => report.to_json() + "\n",
@@ -91,8 +105,9 @@ impl Collector {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Report> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Option<MutexGuard<'_, Report>> {
+        let report = self.report.as_ref()?;
+        Some(report.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -109,7 +124,9 @@ impl RecordSink for Collector {
             exports.offer(&record);
         }
         drop(exports);
-        self.lock().add(record);
+        if let Some(mut report) = self.lock() {
+            report.add(record);
+        }
     }
 }
 
