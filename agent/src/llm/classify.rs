@@ -2,8 +2,8 @@
 //! the host where the path leaves that open.
 //!
 //! The same bodies are served by dozens of hosts under different prefixes, so
-//! paths are compared from the right. [`ROWS`] is the whole of the knowledge; the
-//! bodies are not looked at.
+//! paths are compared from the right. [`ROWS`] is the whole of the knowledge, read
+//! once into what is quick to compare (`table`); the bodies are not looked at.
 
 #![deny(
     clippy::indexing_slicing,
@@ -15,12 +15,14 @@
 mod api;
 mod pattern;
 mod rows;
+mod table;
 
 pub use api::{Api, Counting};
 pub use rows::{ROWS, Row, When};
 
 pub(super) use pattern::decoded;
 use pattern::{Captured, Path};
+use table::TABLE;
 
 use super::catalogue::Provider;
 use super::headers::Headers;
@@ -79,17 +81,9 @@ pub fn classify(
     let whole = path_and_query.split('#').next().unwrap_or_default();
     let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
     let path = Path::new(path);
-    let found = ROWS.iter().enumerate().find_map(|(index, row)| {
-        let takes_method =
-            row.methods == "*" || row.methods.split('|').any(|taken| taken == method);
-        if !takes_method {
-            return None;
-        }
-        let captured = path.matched(row.path)?;
-        row.when
-            .holds(provider, headers, query)
-            .then_some((index, row, captured))
-    });
+    let found = TABLE
+        .matching(method, &path)
+        .find(|(_, row, _)| row.when.holds(provider, headers, query));
     // Calls of MCP's first revision go wherever the server says.
     let address = |api: Api| {
         let may_be_call = method == "POST" && matches!(api, Api::Mcp | Api::Other);

@@ -6,9 +6,17 @@
 //! segment; `{model}` and `{id}` are remembered. What follows a `:` is a verb,
 //! compared with what follows the last `:` of the segment.
 
-/// A path without its query, percent-encoded as it came.
+/// Most segments of a path that are looked at: more than any pattern has.
+const SEGMENTS_MAX: usize = 8;
+
+/// A path without its query, percent-encoded as it came: its last segments, from
+/// the right.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Path<'a>(&'a str);
+pub(super) struct Path<'a> {
+    segments: [&'a str; SEGMENTS_MAX],
+    /// `1 <= count <= SEGMENTS_MAX`
+    count: usize,
+}
 
 /// What a pattern that matched has remembered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +24,13 @@ pub(super) struct Captured<'a> {
     /// As it stands in the path.
     pub(super) model: Option<&'a str>,
     pub(super) id: Option<&'a str>,
+}
+
+/// How a path ends: with the verb of its last segment, or else with all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum End<'a> {
+    Name(&'a str),
+    Verb(&'a str),
 }
 
 impl<'a> Path<'a> {
@@ -28,53 +43,153 @@ impl<'a> Path<'a> {
             _ => path,
         };
         let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty());
-        Self(bare.unwrap_or(path))
+        let mut segments = [""; SEGMENTS_MAX];
+        let slots = segments.iter_mut().zip(bare.unwrap_or(path).rsplit('/'));
+        let count = slots.map(|(slot, segment)| *slot = segment).count();
+        Self { segments, count }
     }
 
-    /// What the path gives for the pattern, if it matches.
-    pub(super) fn matched(self, pattern: &str) -> Option<Captured<'a>> {
-        let mut captured = Captured::default();
-        if pattern == "…" {
-            return Some(captured);
+    pub(super) fn end(&self) -> End<'a> {
+        let [last, ..] = self.segments;
+        match last.rsplit_once(':') {
+            Some((_, verb)) => End::Verb(verb),
+            None => End::Name(last),
         }
-        let mut segments = self.0.rsplit('/');
-        for wanted in pattern.rsplit('/') {
-            if wanted == "…" {
-                return Some(captured);
-            }
-            let segment = segments.next()?;
-            let (name, wanted) = match wanted.rsplit_once(':') {
-                None => (segment, wanted),
-                Some((wanted, verbs)) => {
-                    let (name, verb) = segment.rsplit_once(':')?;
-                    if !is_one_of(verb, verbs) {
-                        return None;
-                    }
-                    (name, wanted)
-                }
-            };
-            match wanted {
-                "{}" | "{model}" | "{id}" if name.is_empty() => return None,
-                "{}" => {}
-                "{model}" => captured.model = Some(name),
-                "{id}" => captured.id = Some(name),
-                _ if is_one_of(name, wanted) => {}
-                _ => return None,
-            }
-        }
-        segments.next().is_none().then_some(captured)
     }
 }
 
-fn is_one_of(name: &str, wanted: &str) -> bool {
-    wanted
-        .split('|')
-        .any(|wanted| match wanted.split_once('*') {
-            Some((start, end)) => name
-                .strip_prefix(start)
-                .is_some_and(|rest| rest.ends_with(end)),
-            None => name == wanted,
-        })
+/// A pattern that was read.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    /// From the right.
+    segments: Vec<Segment>,
+    /// Whether anything may stand before them.
+    takes_prefix: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    name: Name,
+    verbs: Option<Vec<Choice>>,
+}
+
+#[derive(Debug)]
+enum Name {
+    /// Any that is not empty.
+    Any,
+    Model,
+    Id,
+    OneOf(Vec<Choice>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Exactly(&'static str),
+    /// Begins and ends so.
+    Around(&'static str, &'static str),
+}
+
+impl Pattern {
+    pub(super) fn new(pattern: &'static str) -> Self {
+        let mut segments = Vec::new();
+        for wanted in pattern.rsplit('/') {
+            if wanted == "…" {
+                return Self {
+                    segments,
+                    takes_prefix: true,
+                };
+            }
+            segments.push(Segment::new(wanted));
+        }
+        Self {
+            segments,
+            takes_prefix: false,
+        }
+    }
+
+    /// What the path gives for the pattern, if it matches.
+    pub(super) fn matched<'a>(&self, path: &Path<'a>) -> Option<Captured<'a>> {
+        let segments = path.segments.get(..path.count).unwrap_or_default();
+        let fits = if self.takes_prefix {
+            segments.len() >= self.segments.len()
+        } else {
+            segments.len() == self.segments.len()
+        };
+        let mut captured = Captured::default();
+        let mut pairs = self.segments.iter().zip(segments);
+        let matches = fits && pairs.all(|(wanted, segment)| wanted.matches(segment, &mut captured));
+        matches.then_some(captured)
+    }
+
+    /// All ends that a path of this pattern can have, if they can be listed.
+    pub(super) fn ends(&self) -> Option<Vec<End<'static>>> {
+        let last = self.segments.first()?;
+        let (choices, end): (_, fn(&'static str) -> End<'static>) = match (&last.verbs, &last.name)
+        {
+            (Some(verbs), _) => (verbs, End::Verb),
+            (None, Name::OneOf(names)) => (names, End::Name),
+            (None, Name::Any | Name::Model | Name::Id) => return None,
+        };
+        let ends = choices.iter().map(|choice| match choice {
+            Choice::Exactly(name) => Some(end(name)),
+            Choice::Around(..) => None,
+        });
+        ends.collect()
+    }
+}
+
+impl Segment {
+    fn new(wanted: &'static str) -> Self {
+        let (name, verbs) = match wanted.rsplit_once(':') {
+            Some((name, verbs)) => (name, Some(Choice::list(verbs))),
+            None => (wanted, None),
+        };
+        let name = match name {
+            "{}" => Name::Any,
+            "{model}" => Name::Model,
+            "{id}" => Name::Id,
+            _ => Name::OneOf(Choice::list(name)),
+        };
+        Self { name, verbs }
+    }
+
+    fn matches<'a>(&self, segment: &'a str, captured: &mut Captured<'a>) -> bool {
+        let name = match &self.verbs {
+            None => segment,
+            Some(verbs) => match segment.rsplit_once(':') {
+                Some((name, verb)) if is_one_of(verb, verbs) => name,
+                _ => return false,
+            },
+        };
+        match &self.name {
+            Name::OneOf(names) => return is_one_of(name, names),
+            Name::Any => {}
+            Name::Model => captured.model = Some(name),
+            Name::Id => captured.id = Some(name),
+        }
+        !name.is_empty()
+    }
+}
+
+impl Choice {
+    fn list(choices: &'static str) -> Vec<Self> {
+        let choices = choices
+            .split('|')
+            .map(|choice| match choice.split_once('*') {
+                Some((start, end)) => Self::Around(start, end),
+                None => Self::Exactly(choice),
+            });
+        choices.collect()
+    }
+}
+
+fn is_one_of(name: &str, choices: &[Choice]) -> bool {
+    choices.iter().any(|choice| match choice {
+        Choice::Exactly(wanted) => name == *wanted,
+        Choice::Around(start, end) => name
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.ends_with(end)),
+    })
 }
 
 /// Decodes what is percent-encoded in a segment; `None` if the result is no text.
@@ -98,8 +213,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(pattern: &str, path: &str, expected: Option<Option<&str>>) {
-        let captured = Path::new(path).matched(pattern);
+    fn check(pattern: &'static str, path: &str, expected: Option<Option<&str>>) {
+        let captured = Pattern::new(pattern).matched(&Path::new(path));
         assert_eq!(
             captured.map(|captured| captured.model),
             expected,
