@@ -11,6 +11,7 @@
     clippy::panic
 )]
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -96,15 +97,19 @@ pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, Hea
     let Some(head) = complete(bytes)? else {
         return Ok(None);
     };
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Request::new(&mut headers);
-    parsed.parse(head).map_err(malformed)?;
+    // Most are never written: 8 KiB.
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    parsed
+        .parse_with_uninit_headers(head, &mut headers)
+        .map_err(malformed)?;
     let old = parsed.version == Some(0);
     let fields = Fields(parsed.headers);
-    let host = match fields.all("host").as_slice() {
-        [] => None,
-        [host] => Some(text(host)?),
-        _ => return Err(HeadError::Malformed("more than one Host")),
+    let mut hosts = fields.all("host");
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) => None,
+        (Some(host), None) => Some(text(host)?),
+        (Some(_), Some(_)) => return Err(HeadError::Malformed("more than one Host")),
     };
     let framing = match (fields.transfer_encoding()?, fields.content_length()?) {
         (Some(_), _) if old => {
@@ -132,7 +137,7 @@ pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, Hea
         close: fields.closes(old),
         expects_continue: fields.names("expect", "100-continue"),
         upgrades_to_h2c: fields.names("upgrade", "h2c"),
-        headers: Headers::of_request(|name| fields.one(name)),
+        headers: Headers::of_request_fields(fields.pairs()),
     }))
 }
 
@@ -150,9 +155,12 @@ pub(in crate::proxy) fn response(
     let Some(head) = complete(bytes)? else {
         return Ok(None);
     };
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Response::new(&mut headers);
-    parsed.parse(head).map_err(malformed)?;
+    // Most are never written: 8 KiB.
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, head, &mut headers)
+        .map_err(malformed)?;
     let old = parsed.version == Some(0);
     let status = parsed.code.unwrap_or_default();
     if status < 100 {
@@ -178,7 +186,7 @@ pub(in crate::proxy) fn response(
         framing,
         close: fields.closes(old) || framing == Framing::Close,
         keep_alive: fields.keep_alive(),
-        headers: Headers::of_response(|name| fields.one(name)),
+        headers: Headers::of_response_fields(fields.pairs()),
     }))
 }
 
@@ -287,18 +295,36 @@ fn complete(bytes: &[u8]) -> Result<Option<&[u8]>, HeadError> {
     if seen.len() > HEAD_LEN_MAX {
         return Err(HeadError::TooLarge);
     }
+    match flaw(seen) {
+        Some(flaw) => Err(HeadError::Malformed(flaw)),
+        None => Ok(end.map(|_| seen)),
+    }
+}
+
+/// What no two readers need to agree on, if it is in these bytes.
+fn flaw(bytes: &[u8]) -> Option<&'static str> {
+    // Most have none: without branches, many bytes are compared at once.
+    let begins_well = !matches!(bytes.first(), Some(0 | b'\n'));
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let flaws = pairs.fold(0, |flaws, (byte, next)| {
+        let is_half = (*byte == b'\r') != (*next == b'\n');
+        flaws | u8::from(is_half) | u8::from(*next == 0)
+    });
+    if begins_well && flaws == 0 {
+        return None;
+    }
     let mut previous = 0;
-    for byte in seen {
+    for byte in bytes {
         match (previous, *byte) {
-            (_, 0) => return Err(HeadError::Malformed("a NUL byte")),
+            (_, 0) => return Some("a NUL byte"),
             (b'\r', b'\n') => {}
-            (_, b'\n') => return Err(HeadError::Malformed("a line ends with a bare LF")),
-            (b'\r', _) => return Err(HeadError::Malformed("a bare CR")),
+            (_, b'\n') => return Some("a line ends with a bare LF"),
+            (b'\r', _) => return Some("a bare CR"),
             _ => {}
         }
         previous = *byte;
     }
-    Ok(end.map(|_| seen))
+    None
 }
 
 fn malformed(error: httparse::Error) -> HeadError {
@@ -328,34 +354,28 @@ enum Transfer {
 
 struct Fields<'a>(&'a [httparse::Header<'a>]);
 
-impl Fields<'_> {
-    fn all(&self, name: &str) -> Vec<&[u8]> {
-        self.0
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
-            .collect()
+impl<'a> Fields<'a> {
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.0.iter().map(|field| (field.name, field.value))
     }
 
-    fn one(&self, name: &str) -> Option<String> {
-        let values = self.all(name);
-        let texts: Vec<_> = values
-            .iter()
+    fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.pairs()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The members of the comma-separated list `name`, whose fields may be several.
+    fn list(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.all(name)
             .filter_map(|value| std::str::from_utf8(value).ok())
-            .collect();
-        if texts.is_empty() {
-            None
-        } else {
-            Some(texts.join(", ").trim().to_owned())
-        }
+            .flat_map(|value| value.split(','))
     }
 
     /// Whether the comma-separated list `name` has this token.
     fn names(&self, name: &str, token: &str) -> bool {
-        self.one(name).is_some_and(|list| {
-            list.split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(token))
-        })
+        self.list(name)
+            .any(|item| item.trim().eq_ignore_ascii_case(token))
     }
 
     fn closes(&self, old: bool) -> bool {
@@ -364,8 +384,7 @@ impl Fields<'_> {
 
     /// `timeout` of `Keep-Alive`, in seconds (RFC 2068 §19.7.1.1).
     fn keep_alive(&self) -> Option<Duration> {
-        let parameters = self.one("keep-alive")?;
-        let timeout = parameters.split(',').find_map(|parameter| {
+        let timeout = self.list("keep-alive").find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
             is_timeout.then(|| value.trim().parse().ok())?
@@ -374,25 +393,25 @@ impl Fields<'_> {
     }
 
     fn transfer_encoding(&self) -> Result<Option<Transfer>, HeadError> {
-        let values = self.all("transfer-encoding");
-        match values.as_slice() {
-            [] => Ok(None),
-            [value] if value.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+        let mut values = self.all("transfer-encoding");
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(_), Some(_)) => Err(HeadError::Ambiguous("more than one Transfer-Encoding")),
+            (Some(value), None) if value.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
                 Ok(Some(Transfer::Chunked))
             }
-            [_] => Ok(Some(Transfer::Other)),
-            _ => Err(HeadError::Ambiguous("more than one Transfer-Encoding")),
+            (Some(_), None) => Ok(Some(Transfer::Other)),
         }
     }
 
     fn content_length(&self) -> Result<Option<u64>, HeadError> {
-        let values = self.all("content-length");
-        let [value] = values.as_slice() else {
-            return if values.is_empty() {
-                Ok(None)
-            } else {
-                Err(HeadError::Ambiguous("more than one Content-Length"))
-            };
+        let mut values = self.all("content-length");
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(None),
+            (Some(value), None) => value,
+            (Some(_), Some(_)) => {
+                return Err(HeadError::Ambiguous("more than one Content-Length"));
+            }
         };
         let digits = value.trim_ascii();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -480,6 +499,26 @@ mod tests {
             request(&vec![b'a'; HEAD_LEN_MAX + 1]),
             Err(HeadError::TooLarge)
         );
+    }
+
+    #[test]
+    fn no_line_end_is_taken_that_somebody_reads_otherwise() {
+        let alphabet = [b'\r', b'\n', 0, b'a'];
+        let mut all = vec![Vec::new()];
+        for shorter in 0.. {
+            let Some(bytes): Option<Vec<u8>> = all.get(shorter).cloned() else {
+                break;
+            };
+            if bytes.len() < 5 {
+                all.extend(alphabet.map(|byte| [bytes.as_slice(), &[byte]].concat()));
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            // The other half of a line end may be to come.
+            let whole = text.strip_suffix('\r').unwrap_or(&text);
+            let lines = whole.replace("\r\n", "");
+            let is_flawed = lines.contains(['\r', '\n', '\0']);
+            assert_eq!(flaw(text.as_bytes()).is_some(), is_flawed, "{text:?}");
+        }
     }
 
     #[test]
