@@ -49,6 +49,8 @@ pub struct Reader {
     place: Place,
     /// The root is the only element.
     is_bare: bool,
+    /// The root has ended, whatever follows.
+    has_ended: bool,
 }
 
 impl Default for Reader {
@@ -56,6 +58,7 @@ impl Default for Reader {
         Self {
             place: Place::Root,
             is_bare: false,
+            has_ended: false,
         }
     }
 }
@@ -73,7 +76,7 @@ impl Reader {
                 if !matches!(place, Place::Within { .. }) {
                     out(Piece::End);
                 }
-                self.place = place;
+                self.move_to(place);
                 bytes = after;
                 continue;
             }
@@ -97,12 +100,17 @@ impl Reader {
                     (Place::Broken, 1)
                 }
             };
-            self.place = place;
+            self.move_to(place);
             bytes = bytes.get(consumed..).unwrap_or_default();
             if place == Place::Broken {
                 return;
             }
         }
+    }
+
+    fn move_to(&mut self, place: Place) {
+        self.place = place;
+        self.has_ended |= place == Place::Done;
     }
 
     /// Reads on in an element: how many bytes belong to it, and where that leads.
@@ -150,10 +158,11 @@ impl Reader {
         (at, Place::Within { depth, text })
     }
 
-    /// Whether the root has ended. A bare scalar has no end but that of the body.
+    /// Whether the root has ended, even if something follows. A bare scalar has no
+    /// end but that of the body.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.place == Place::Done
+        self.has_ended
     }
 
     /// Whether what was read is not an array of elements.
@@ -194,9 +203,10 @@ mod tests {
             elements,
             unfinished: reader.is_within_element().then(|| text(data)),
             state: match (reader.has_ended(), reader.is_broken()) {
-                (true, _) => "ended",
-                (_, true) => "broken",
-                _ => "open",
+                (true, false) => "ended",
+                (true, true) => "ended, and more follows",
+                (false, true) => "broken",
+                (false, false) => "open",
             },
         }
     }
@@ -227,8 +237,8 @@ mod tests {
             ("[", &[], None, "open"),
             ("[{}{}]", &["{}"], None, "broken"),
             ("[,]", &[], None, "broken"),
-            ("[]x", &[], None, "broken"),
-            ("{}{}", &["{}"], None, "broken"),
+            ("[]x", &[], None, "ended, and more follows"),
+            ("{}{}", &["{}"], None, "ended, and more follows"),
             ("[}]", &[""], None, "broken"),
         ];
         for (body, elements, unfinished, state) in cases {
