@@ -36,7 +36,9 @@ pub(super) enum End<'a> {
 impl<'a> Path<'a> {
     /// Leaves off one trailing slash, and the origin of an absolute form.
     pub(super) fn new(path: &'a str) -> Self {
-        let path = match path.split_once("://") {
+        // Next to all begin with a slash, and have no scheme to look for.
+        let absolute = (!path.starts_with('/')).then(|| path.split_once("://"));
+        let path = match absolute.flatten() {
             Some((scheme, rest)) if !scheme.contains('/') => {
                 rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
             }
