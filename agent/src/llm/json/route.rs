@@ -15,6 +15,9 @@ use super::Interest;
 const KEYS_MAX: usize = 32;
 /// Longest key remembered, in bytes.
 const KEY_LEN_MAX: usize = 64;
+/// Keys that are compared before any is remembered: a short document that is the
+/// only one gains nothing from a memory.
+const KEYS_BEFORE: usize = 64;
 
 /// Interests that lead to a value: one bit each, by their place in the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +49,8 @@ struct Key {
     live: u64,
     led: Led,
     depth: u16,
+    /// Of its name.
+    first: Option<u8>,
     /// Where its name is among those of all keys.
     start: u16,
     length: u16,
@@ -58,6 +63,8 @@ pub(super) struct Routes {
     names: Vec<u8>,
     /// The key that is likely next.
     next: usize,
+    /// Keys compared with the table, as far as they are counted.
+    compared: usize,
 }
 
 impl Routes {
@@ -78,12 +85,16 @@ impl Routes {
         if live == 0 {
             return Led::default();
         }
-        let (expected, others) = (self.next, 0..self.keys.len());
-        for at in std::iter::once(expected).chain(others) {
-            if let Some(led) = self.known(at, name, live, depth) {
-                self.next = at.saturating_add(1);
-                return led;
-            }
+        if let Some(led) = self.known(self.next, name, live, depth) {
+            self.next = self.next.saturating_add(1);
+            return led;
+        }
+        let first = name.first().copied();
+        let alike = (self.keys.iter().enumerate()).filter(|(_, key)| key.first == first);
+        let mut found = alike.filter_map(|(at, _)| Some((at, self.known(at, name, live, depth)?)));
+        if let Some((at, led)) = found.next() {
+            self.next = at.saturating_add(1);
+            return led;
         }
         let led = Led::split(lead_by(name, live, depth, interests), depth, interests);
         self.remember(name, live, depth, led);
@@ -101,6 +112,10 @@ impl Routes {
     }
 
     fn remember(&mut self, name: &[u8], live: u64, depth: usize, led: Led) {
+        if self.compared < KEYS_BEFORE {
+            self.compared = self.compared.saturating_add(1);
+            return;
+        }
         if self.keys.len() >= KEYS_MAX || name.len() > KEY_LEN_MAX {
             return;
         }
@@ -117,6 +132,7 @@ impl Routes {
             live,
             led,
             depth,
+            first: name.first().copied(),
             start,
             length,
         });
@@ -131,12 +147,14 @@ pub(super) fn lead_by<S>(
     depth: usize,
     interests: &'static [Interest<S>],
 ) -> u64 {
+    let first = step.first();
     select(live, interests)
         .filter(|(_, wanted)| {
-            wanted
-                .path
-                .get(depth.saturating_sub(1))
-                .is_some_and(|name| name.as_bytes() == step)
+            let name = wanted.path.get(depth.saturating_sub(1));
+            name.map(|name| name.as_bytes()).is_some_and(|name| {
+                // Hardly any but the name itself agrees in both.
+                name.len() == step.len() && name.first() == first && name == step
+            })
         })
         .fold(0, |mask, (interest, _)| mask | bit(interest))
 }
@@ -160,4 +178,72 @@ pub(super) fn select<S>(
         mask &= mask.wrapping_sub(1);
         Some((interest, wanted))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Want;
+    use super::*;
+
+    const fn value(path: &'static [&'static str]) -> Interest<()> {
+        Interest {
+            path,
+            want: Want::Value,
+            slot: (),
+        }
+    }
+
+    const TABLE: &[Interest<()>] = &[
+        value(&["model"]),
+        value(&["usage"]),
+        value(&["usage", "input"]),
+        value(&["modes", "model"]),
+        value(&["usage", "model", "input"]),
+        value(&[""]),
+    ];
+
+    #[test]
+    fn a_memory_leads_where_the_table_does() {
+        let live = u64::MAX;
+        let others: Vec<_> = (0..2 * KEYS_MAX).map(|key| format!("key-{key}")).collect();
+        let names = ["model", "modes", "usage", "input", "", "umage"];
+        let names: Vec<_> = names
+            .into_iter()
+            .chain(others.iter().map(String::as_str))
+            .collect();
+        let mut routes = Routes::default();
+        for document in 0..6 {
+            routes.begin();
+            // In one order, and then in the other.
+            let mut order = names.clone();
+            if document % 2 == 1 {
+                order.reverse();
+            }
+            for name in order {
+                for (live, depth) in [(live, 1), (0b1_0110, 2), (0b1_0000, 3), (live, 2), (0, 1)] {
+                    let plain = lead_by(name.as_bytes(), live, depth, TABLE);
+                    assert_eq!(
+                        routes.lead(name.as_bytes(), live, depth, TABLE),
+                        Led::split(plain, depth, TABLE),
+                        "{name} in {depth}, document {document}"
+                    );
+                }
+            }
+        }
+        assert_eq!(routes.keys.len(), KEYS_MAX);
+    }
+
+    #[test]
+    fn a_short_document_alone_is_not_remembered() {
+        let mut routes = Routes::default();
+        for key in 0..KEYS_BEFORE {
+            routes.lead(format!("key-{key}").as_bytes(), u64::MAX, 1, TABLE);
+        }
+        assert!(routes.keys.is_empty());
+        for document in 0..3 {
+            routes.begin();
+            routes.lead(b"model", u64::MAX, 1, TABLE);
+            assert_eq!(routes.keys.len(), 1, "document {document}");
+        }
+    }
 }
