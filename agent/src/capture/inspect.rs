@@ -276,6 +276,16 @@ impl Set {
         Ok(Events { ring })
     }
 
+    /// How many decisions the ring has room for.
+    ///
+    /// # Errors
+    /// Another version's map.
+    pub fn events_max(&self) -> Result<u64, InspectError> {
+        let bytes = u64::from(self.map(map::EVENTS)?.1.max_entries);
+        let each = (RING_HEADER_LEN + EVENT_LEN).next_multiple_of(RING_HEADER_LEN);
+        Ok(bytes / each as u64)
+    }
+
     fn open(&self, name: &'static str) -> Result<Map, InspectError> {
         let (id, _) = self.map(name)?;
         MapData::from_id(id)
@@ -313,6 +323,10 @@ pub enum Following {
     /// Each is written to the ring.
     Yes = 1,
 }
+
+/// What the kernel puts before each item of a ring, in bytes
+/// (`BPF_RINGBUF_HDR_SZ` of linux/bpf.h).
+const RING_HEADER_LEN: usize = 8;
 
 /// The ring of decisions; its descriptor is readable while there are any.
 pub struct Events {

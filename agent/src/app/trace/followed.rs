@@ -20,6 +20,8 @@ pub(super) struct Followed {
     /// Locked: two who take from one ring would each see half.
     cgroup: Cgroup,
     ring: Ring,
+    /// Most decisions that can wait in the ring.
+    waiting_max: u64,
     tally: Tally,
 }
 
@@ -42,6 +44,7 @@ impl Followed {
             );
         }
         let mut events = set.events()?;
+        let waiting_max = set.events_max()?;
         // Left over from one that was killed.
         while events.take().is_some() {}
         set.follow(Following::Yes)?;
@@ -50,6 +53,7 @@ impl Followed {
             events,
             cgroup,
             ring: Ring::Empty,
+            waiting_max,
             tally: Tally::default(),
         })
     }
@@ -87,10 +91,12 @@ impl Followed {
     /// Turns it on again if `weir init` wrote its settings meanwhile, and counts.
     pub(super) fn look_after(&mut self) -> Result<(), InspectError> {
         self.set.follow(Following::Yes)?;
-        if self.ring == Ring::Taken {
-            // What waits there is not lost.
-            return Ok(());
-        }
+        // What waits there is not lost. It is never found empty while decisions are
+        // made faster than they are shown, which is when some are.
+        let waiting = match self.ring {
+            Ring::Empty => 0,
+            Ring::Taken => self.waiting_max,
+        };
         let decisions = self
             .set
             .counters()?
@@ -98,7 +104,7 @@ impl Followed {
             .filter(|(reason, _)| is_followed(*reason))
             .map(|(_, count)| count)
             .sum();
-        self.tally.look(decisions);
+        self.tally.look(decisions, waiting);
         Ok(())
     }
 
@@ -136,7 +142,8 @@ fn is_followed(reason: FlowReason) -> bool {
 /// The counters cannot be read at the same moment as the ring, nor at the moment
 /// when it was turned on. So what is counted lies within what is seen: counting
 /// begins a look after it was turned on, and what was made up to one look is
-/// compared with what was seen up to the next. The difference is lost for sure.
+/// compared with what was seen up to the next, and with what may still wait to
+/// be. The difference is lost for sure.
 #[derive(Debug, Default)]
 struct Tally {
     seen: u64,
@@ -149,10 +156,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn look(&mut self, decisions: u64) {
+    /// `decisions` is how many were made so far, of which at most `waiting` are yet
+    /// to be seen.
+    fn look(&mut self, decisions: u64, waiting: u64) {
         let before = *self.before.get_or_insert(decisions);
         let made = self.made.saturating_sub(before);
-        self.lost = self.lost.max(made.saturating_sub(self.seen));
+        let found = self.seen.saturating_add(waiting);
+        self.lost = self.lost.max(made.saturating_sub(found));
         self.made = decisions;
     }
 
@@ -173,29 +183,46 @@ mod tests {
             seen: 3,
             ..Tally::default()
         };
-        tally.look(103);
+        tally.look(103, 0);
         assert_eq!(tally.newly_lost(), None);
         // The ring is behind the counters, which is no loss yet.
-        tally.look(110);
+        tally.look(110, 0);
         assert_eq!(tally.newly_lost(), None);
         tally.seen = 10;
-        tally.look(110);
+        tally.look(110, 0);
         assert_eq!(tally.newly_lost(), None);
     }
 
     #[test]
     fn what_is_lost_is_told_once() {
         let mut tally = Tally::default();
-        tally.look(0);
-        tally.look(1_000);
+        tally.look(0, 0);
+        tally.look(1_000, 0);
         tally.seen = 400;
-        tally.look(1_000);
+        tally.look(1_000, 0);
         assert_eq!(tally.newly_lost(), Some(600));
         assert_eq!(tally.newly_lost(), None);
-        tally.look(1_010);
+        tally.look(1_010, 0);
         tally.seen = 405;
-        tally.look(1_010);
+        tally.look(1_010, 0);
         assert_eq!(tally.newly_lost(), Some(5));
+    }
+
+    #[test]
+    fn what_is_lost_is_told_although_the_ring_is_never_found_empty() {
+        let mut tally = Tally::default();
+        tally.look(0, 800);
+        tally.look(1_000, 800);
+        tally.seen = 100;
+        // 800 may be waiting.
+        tally.look(5_000, 800);
+        assert_eq!(tally.newly_lost(), Some(100));
+        tally.seen = 200;
+        tally.look(9_000, 800);
+        assert_eq!(tally.newly_lost(), Some(3_900));
+        tally.seen = 1_000;
+        tally.look(9_000, 0);
+        assert_eq!(tally.newly_lost(), Some(4_000));
     }
 
     #[test]
