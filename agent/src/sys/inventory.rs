@@ -114,8 +114,10 @@ impl Inventory {
         self.cgroups.insert(id, root.path().to_owned());
         match ask(root, id) {
             Ok(attachment) => self.attachments.extend(attachment),
-            // Removed meanwhile: nothing is attached to it any more.
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(()),
+            // Removed meanwhile, or being removed: nothing is attached to it any more.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT)) => {
+                return Ok(());
+            }
             Err(source) => {
                 return Err(InventoryError::Query {
                     path: root.path().to_owned(),
