@@ -46,12 +46,11 @@ pub(crate) fn check(counted: &[Counted]) -> Result<()> {
         let allowed = budget.instructions.get(&it.input);
         let allowed = allowed.with_context(|| format!("{} has no budget: --update", it.input))?;
         let permille = i128::from(it.instructions) * 1000 / i128::from(*allowed.max(&1)) - 1000;
+        let (sign, size) = (if permille < 0 { '-' } else { '+' }, permille.abs());
+        let change = format!("{sign}{}.{} %", size / 10, size % 10);
         println!(
-            "{:<26}{allowed:>14}{:>14}{:>+7}.{} %",
-            it.input,
-            it.instructions,
-            permille / 10,
-            (permille % 10).abs()
+            "{:<26}{allowed:>14}{:>14}{change:>12}",
+            it.input, it.instructions
         );
         if it.instructions * 100 > allowed * (100 + REGRESSION_PERCENT) {
             over.push(it.input.as_str());
