@@ -56,6 +56,7 @@ pub(super) const MCP: &[Interest<Slot>] = &[
 pub(super) const A2A: &[Interest<Slot>] = &[
     response(&["task"], Want::Mark, Slot::Choice),
     response(&["message"], Want::Mark, Slot::Choice),
+    response(&["message"], Want::Mark, Slot::Done),
     response(&["statusUpdate"], Want::Mark, Slot::Choice),
     response(&["artifactUpdate"], Want::Mark, Slot::Choice),
     response(&["task", "id"], Want::Scalar, Slot::Id),
@@ -78,6 +79,9 @@ pub(super) const A2A: &[Interest<Slot>] = &[
     response(&["error", "code"], Want::Scalar, Slot::ErrorNumber),
     response(&["result", "task"], Want::Mark, Slot::Choice),
     response(&["result", "message"], Want::Mark, Slot::Choice),
+    // A message is all that its stream says.
+    response(&["result", "message"], Want::Mark, Slot::Done),
+    response(&["result", "kind"], Want::Scalar, Slot::Kind),
     response(&["result", "statusUpdate"], Want::Mark, Slot::Choice),
     response(&["result", "artifactUpdate"], Want::Mark, Slot::Choice),
     response(&["result", "task", "id"], Want::Scalar, Slot::Id),
@@ -128,7 +132,8 @@ pub(super) fn commit_mcp(mut draft: Draft, reading: &mut Reading) {
     reading.commit(draft);
 }
 
-/// Takes a response of A2A. A task that will not go on is the end of its stream.
+/// Takes a response of A2A. A task that will not go on is the end of its stream, as
+/// is a message, which there is in the place of a task.
 pub(super) fn commit_a2a(mut draft: Draft, reading: &mut Reading) {
     const ENDS: [&str; 8] = [
         "TASK_STATE_COMPLETED",
@@ -141,7 +146,9 @@ pub(super) fn commit_a2a(mut draft: Draft, reading: &mut Reading) {
         "rejected",
     ];
     let state = draft.finish_reason.as_deref();
-    let has_ended = draft.has_error || state.is_some_and(|state| ENDS.contains(&state));
+    let is_message = draft.is_done || draft.kind.as_deref() == Some("message");
+    let has_ended =
+        draft.has_error || is_message || state.is_some_and(|state| ENDS.contains(&state));
     // A task may be all there is in the document.
     draft.has_choice |= state.is_some();
     reading.rpc_outcome = outcome(&draft).or(reading.rpc_outcome);

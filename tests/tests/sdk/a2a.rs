@@ -153,13 +153,11 @@ fn check(binding: Binding) -> Result<()> {
         "what the client got differs from direct: {text}\nis not\n{direct}"
     );
     for record in ended.records() {
-        // A client may leave a stream once it has what it wanted, before the end.
-        let has_left = record.stream == Some(true) && record.outcome == OutcomeKind::ClientGone;
         ensure!(
             (record.decision, record.reason) == (Decision::Intercept, Reason::CatalogueHost)
                 && record.provider.as_deref() == Some("gauges")
                 && record.operation.as_deref() == Some("invoke_agent")
-                && (record.outcome == OutcomeKind::Complete || has_left)
+                && record.outcome == OutcomeKind::Complete
                 && record.problems.is_empty(),
             "{record:#?}"
         );

@@ -438,3 +438,32 @@ fn what_follows_an_array_does_not_unsay_its_end() {
     let seen = inspector.finish(Ending::Complete);
     assert_eq!(seen.problems, [Problem::BadJson]);
 }
+
+#[test]
+fn a_message_or_a_task_that_is_over_ends_a_stream_of_agents() {
+    let cases = [
+        (r#"{"result":{"message":{"messageId":"1"}}}"#, true),
+        (r#"{"message":{"messageId":"1"}}"#, true),
+        (r#"{"result":{"kind":"message","messageId":"1"}}"#, true),
+        (
+            r#"{"result":{"kind":"task","id":"1","status":{"state":"completed"}}}"#,
+            true,
+        ),
+        (
+            r#"{"result":{"kind":"task","id":"1","status":{"state":"working","message":{}}}}"#,
+            false,
+        ),
+        (r#"{"result":{"artifactUpdate":{"taskId":"1"}}}"#, false),
+    ];
+    for (event, ends) in cases {
+        let mut inspector = Inspector::new(Api::A2a.into(), &Headers::default());
+        inspector.request_body(br#"{"method":"message/stream","id":1}"#);
+        inspector.request_end();
+        inspector.response_head(SSE.0, &body_of(Some(SSE.1), None));
+        inspector.response_body(format!("data: {event}\n\n").as_bytes());
+        assert_eq!(inspector.has_seen_end(), ends, "{event}");
+        let rpc = inspector.finish(Ending::Cut).rpc;
+        let outcome = rpc.and_then(|rpc| rpc.outcome);
+        assert_eq!(outcome, Some(RpcOutcome::Ok), "{event}");
+    }
+}
