@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::fuzz::program::Programs;
-use crate::fuzz::session::{Session, Verdict};
+use crate::fuzz::session::Verdict;
 use crate::setup;
 use crate::step::Steps;
 use crate::workspace::Workspace;
@@ -43,7 +43,7 @@ pub(crate) use program::ensure as ensure_cargo_fuzz;
 pub(crate) struct Args {
     /// Which fuzzers, by their names in tests/fuzz/targets; without any: all.
     targets: Vec<String>,
-    /// How long each runs.
+    /// How long each runs, in seconds of the processor.
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u64,
     /// How many run at a time; without it: as many as there are processors.
@@ -183,7 +183,7 @@ fn run_all(
     let work = || -> Result<Vec<Verdict>> {
         let mut verdicts = Vec::new();
         while let Some(target) = next() {
-            verdicts.push(Session::start(places, programs, target, seconds)?.watch(steps)?);
+            verdicts.push(session::run(places, programs, target, seconds, steps)?);
         }
         Ok(verdicts)
     };

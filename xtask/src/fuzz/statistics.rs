@@ -12,6 +12,13 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
+    /// Adds those of a later process of the same fuzzer.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.executions += later.executions;
+        self.edges = self.edges.max(later.edges);
+        self.new_inputs += later.new_inputs;
+    }
+
     /// Reads a line of progress, or of the end:
     /// `#1234 (tab) NEW cov: 56 ft: 78 corp: 9/10b lim: 4 exec/s: 5 rss: 6Mb …`,
     /// `stat::number_of_executed_units: 1234`, `stat::new_units_added:          5`.

@@ -18,7 +18,7 @@ impl fmt::Display for Table<'_> {
         )?;
         for verdict in self.0 {
             let executions = verdict.statistics.executions;
-            let seconds = verdict.time.as_secs().max(1);
+            let seconds = verdict.processor_time.as_secs().max(1);
             write!(
                 out,
                 "\n{:width$}  {:>6} s  {:>6} s  {:>12}  {:>8}  {:>6}  {:>6}  {:>8}",
