@@ -47,6 +47,7 @@ const EMULATED_CONNECTIONS: u32 = 1_000;
 const MEMORY_MIB: u32 = 2048;
 /// A test says nothing while it runs; the longest takes a minute under software emulation.
 const BOUNDS: Bounds = Bounds {
+    up_max: Duration::from_secs(2 * 60),
     silence_max: Duration::from_secs(5 * 60),
     total_max: Duration::from_secs(40 * 60),
 };
@@ -292,7 +293,7 @@ fn try_kernel(
     ));
     let mut heard = Heard::default();
     let mut tail = VecDeque::new();
-    let end = machine.run(|line| {
+    let end = machine.run_up(steps, |line| {
         match heard.line(line) {
             Some(Mark::Up { after, .. }) => {
                 steps.note(&format!("{series}: up after {}", seconds(after)));

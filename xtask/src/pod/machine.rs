@@ -38,6 +38,7 @@ const DISK: &str = "4G";
 const MEMORY_MIB: u32 = 3072;
 /// In software a command of podman's takes seconds, and some steps are ten of them.
 const BOUNDS: Bounds = Bounds {
+    up_max: Duration::from_secs(6 * 60),
     silence_max: Duration::from_secs(10 * 60),
     total_max: Duration::from_secs(90 * 60),
 };
@@ -98,7 +99,7 @@ pub(super) fn play(
         machine.log.display()
     ));
     let started = Instant::now();
-    let end = machine.run(|line| match Mark::read(line) {
+    let end = machine.run_up(steps, |line| match Mark::read(line) {
         Some(Mark::Up { after, release }) => {
             steps.note(&format!("Linux {release} is up after {}", seconds(after)));
         }

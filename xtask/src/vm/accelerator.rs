@@ -16,6 +16,7 @@ use crate::step::Steps;
 const DEVICE: &str = "/dev/kvm";
 /// With KVM a kernel is up in two seconds; a loaded machine gets ten times that.
 const PROBE: Bounds = Bounds {
+    up_max: Duration::from_secs(20),
     silence_max: Duration::from_secs(20),
     total_max: Duration::from_secs(20),
 };

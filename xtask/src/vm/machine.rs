@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::accelerator::Accelerator;
+use super::console::Mark;
 use crate::command::shown;
-use crate::step::seconds;
+use crate::step::{Steps, seconds};
 use crate::workspace::Workspace;
 
 /// The emulator.
@@ -32,13 +33,63 @@ const KERNEL_PARAMETERS: &str = "console=ttyS0 quiet panic=-1 oops=panic random.
 /// Where the system is, for a kernel without an archive in memory.
 const DISK_PARAMETERS: &str = " root=/dev/nvme0n1 rw";
 
+/// How often a machine is started that does not come up. An emulated processor of QEMU's loses its
+/// timer now and then while the kernel starts, and waits for it for good ("rcu_preempt kthread timer
+/// wakeup didn't happen").
+const STARTS_MAX: usize = 3;
+
 /// How long a machine may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
+    /// Until its first process runs.
+    pub(crate) up_max: Duration,
     /// Between two lines of its console.
     pub(crate) silence_max: Duration,
     /// In all.
     pub(crate) total_max: Duration,
+}
+
+impl Bounds {
+    /// Gives the reason for which to kill the machine, or none once its console is closed.
+    fn listen(
+        self,
+        lines: &Receiver<String>,
+        mut heard: impl FnMut(&str) -> Result<()>,
+    ) -> Result<Option<End>> {
+        let started = Instant::now();
+        let Self {
+            up_max,
+            silence_max,
+            total_max,
+        } = self;
+        let mut is_up = false;
+        loop {
+            let left = total_max.saturating_sub(started.elapsed());
+            let left_until_up = if is_up {
+                left
+            } else {
+                up_max.saturating_sub(started.elapsed())
+            };
+            match lines.recv_timeout(left.min(left_until_up).min(silence_max)) {
+                Ok(line) => {
+                    heard(&line)?;
+                    is_up |= matches!(Mark::read(&line), Some(Mark::Up { .. }));
+                    // One that only complains is no more up than a silent one.
+                    if !is_up && left_until_up.is_zero() {
+                        return Ok(Some(End::NotUp(up_max)));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if left_until_up < left.min(silence_max) => {
+                    return Ok(Some(End::NotUp(up_max)));
+                }
+                Err(RecvTimeoutError::Timeout) if left < silence_max => {
+                    return Ok(Some(End::TooLong(total_max)));
+                }
+                Err(RecvTimeoutError::Timeout) => return Ok(Some(End::Silent(silence_max))),
+            }
+        }
+    }
 }
 
 /// What a machine's first process is started from.
@@ -70,6 +121,8 @@ pub(crate) struct Machine<'run> {
 pub(crate) enum End {
     /// By itself: powered off, or panicked.
     Itself(ExitStatus),
+    /// Killed, as its first process did not run by then.
+    NotUp(Duration),
     /// Killed, after it said nothing for that long.
     Silent(Duration),
     /// Killed, after that long in all.
@@ -81,12 +134,33 @@ impl fmt::Display for End {
         match self {
             Self::Itself(status) => write!(f, "the machine ended ({status})"),
             Self::Silent(bound) => write!(f, "the machine said nothing for {}", seconds(*bound)),
-            Self::TooLong(bound) => write!(f, "the machine took more than {}", seconds(*bound)),
+            Self::NotUp(bound) | Self::TooLong(bound) => {
+                write!(f, "the machine took more than {}", seconds(*bound))
+            }
         }
     }
 }
 
 impl Machine<'_> {
+    /// [Runs](Self::run) the machine, and again if it does not come up.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn run_up(&self, steps: &Steps, mut heard: impl FnMut(&str)) -> Result<End> {
+        let mut end = self.run(&mut heard)?;
+        for _ in 1..STARTS_MAX {
+            if !matches!(end, End::NotUp(_)) {
+                break;
+            }
+            steps.note(&format!(
+                "{end} before it was up (see {}): it is started again",
+                self.log.display()
+            ));
+            end = self.run(&mut heard)?;
+        }
+        Ok(end)
+    }
+
     /// Runs the machine to its end, and gives each line of its console to `heard`.
     ///
     /// # Errors
@@ -108,7 +182,7 @@ impl Machine<'_> {
             .spawn()
             .with_context(|| format!("cannot start `{}`", shown(&qemu)))?;
         let lines = lines_of(child.stdout.take().context("the console was not piped")?);
-        let end = self.listen(&lines, |line| {
+        let end = self.bounds.listen(&lines, |line| {
             heard(line);
             writeln!(log, "{}", line.trim_end()).context("cannot write the console's log")
         });
@@ -124,30 +198,6 @@ impl Machine<'_> {
             Err(error) => {
                 kill(&mut child)?;
                 Err(error)
-            }
-        }
-    }
-
-    /// Gives the reason for which to kill the machine, or none once its console is closed.
-    fn listen(
-        &self,
-        lines: &Receiver<String>,
-        mut heard: impl FnMut(&str) -> Result<()>,
-    ) -> Result<Option<End>> {
-        let started = Instant::now();
-        let Bounds {
-            silence_max,
-            total_max,
-        } = self.bounds;
-        loop {
-            let left = total_max.saturating_sub(started.elapsed());
-            match lines.recv_timeout(left.min(silence_max)) {
-                Ok(line) => heard(&line)?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if left < silence_max => {
-                    return Ok(Some(End::TooLong(total_max)));
-                }
-                Err(RecvTimeoutError::Timeout) => return Ok(Some(End::Silent(silence_max))),
             }
         }
     }
@@ -244,8 +294,33 @@ fn lines_of(console: ChildStdout) -> Receiver<String> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
-    use super::disk_arguments;
+    use super::{Bounds, End, disk_arguments};
+
+    #[test]
+    fn a_machine_that_only_complains_is_not_up() {
+        let bounds = Bounds {
+            up_max: Duration::ZERO,
+            silence_max: Duration::from_secs(60),
+            total_max: Duration::from_secs(60),
+        };
+        for (said, expected) in [
+            (
+                "rcu: INFO: rcu_preempt detected stalls",
+                Some(End::NotUp(Duration::ZERO)),
+            ),
+            ("@weir-vm up 1.0 6.1.0-50-cloud-amd64", None),
+        ] {
+            let (console, lines) = channel();
+            console.send(said.to_owned()).expect("it is listened to");
+            console.send("more".to_owned()).expect("it is listened to");
+            drop(console);
+            let end = bounds.listen(&lines, |_| Ok(())).expect("it only listens");
+            assert_eq!(end, expected, "{said}");
+        }
+    }
 
     #[test]
     fn disks_come_in_their_order_and_keep_their_names() {
