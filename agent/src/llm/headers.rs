@@ -24,6 +24,7 @@ const REQUEST: Names = Names::new(&[
     "traceparent",
     "tracestate",
     "upgrade",
+    "x-stainless-retry-count",
 ]);
 
 /// Of a response.

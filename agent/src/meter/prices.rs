@@ -19,6 +19,7 @@ mod tier;
 pub mod update;
 
 use std::fmt;
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use thiserror::Error;
@@ -37,7 +38,8 @@ const BUILTIN: &str = include_str!("prices.json");
 /// Prices of models by provider.
 #[derive(Debug, Clone, Default)]
 pub struct PriceTable {
-    version: String,
+    /// Shared with the records of what it priced.
+    version: Arc<str>,
     providers: Providers,
 }
 
@@ -118,16 +120,16 @@ impl PriceTable {
         for (provider, models) in file.providers {
             self.providers.entry(provider).or_default().extend(models);
         }
-        self.version = match self.version.as_str() {
-            "" => file.version,
-            base => format!("{base}+{}", file.version),
+        self.version = match &*self.version {
+            "" => file.version.into(),
+            base => format!("{base}+{}", file.version).into(),
         };
         Ok(self)
     }
 
     /// Versions of the table and of every override, joined by `+`.
     #[must_use]
-    pub fn version(&self) -> &str {
+    pub fn version(&self) -> &Arc<str> {
         &self.version
     }
 

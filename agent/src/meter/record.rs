@@ -4,6 +4,7 @@
 //! never zero. No field holds text of a prompt or a completion.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -77,6 +78,10 @@ pub struct Record {
     pub cost_usd: Option<Decimal>,
     /// Where `cost_usd` comes from.
     pub cost_provenance: CostProvenance,
+    /// The version of the table that `cost_usd` was computed from, and of the
+    /// operator's files on top of it, joined by `+`; of priced exchanges only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_table: Option<Arc<str>>,
     /// From the request's head going out to the first event of the answer;
     /// event streams only.
     pub time_to_first_chunk_ms: Option<Millis>,
@@ -91,6 +96,10 @@ pub struct Record {
     pub error: Option<String>,
     /// What the exchange was carried by.
     pub protocol: Protocol,
+    /// How many attempts of the same call the client counts before this one
+    /// (`x-stainless-retry-count`); of clients that say so, from the first retry on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<u32>,
     /// Names of the rules that changed a body.
     pub rules: Vec<Cow<'static, str>>,
     /// Bytes of body, or of spliced stream, towards upstream.

@@ -120,6 +120,7 @@ fn attributes(
             "weir.cost.provenance",
             Some(record.cost_provenance.as_str()),
         ),
+        ("weir.cost.price_table", record.price_table.as_deref()),
         ("weir.outcome", Some(record.outcome.as_str())),
         (
             "weir.process.executable",
@@ -144,6 +145,7 @@ fn attributes(
         ),
         ("server.port", record.port.map(u64::from)),
         ("http.response.status_code", record.status.map(u64::from)),
+        ("http.request.resend_count", record.retry.map(u64::from)),
         (
             "weir.process.pid",
             record.process.as_ref().and_then(|it| it.pid).map(u64::from),

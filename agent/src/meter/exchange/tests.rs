@@ -80,6 +80,27 @@ fn open(opening: Opening) -> (Exchange, Arc<Kept>) {
     (Exchange::open(opening, started, &meter), sink)
 }
 
+#[test]
+fn a_client_that_counts_its_attempts_is_quoted() {
+    for (said, expected) in [
+        (None, None),
+        (Some("0"), None),
+        (Some("2"), Some(2)),
+        (Some("many"), None),
+    ] {
+        let mut opening = opening();
+        opening.request_headers = Headers::of_request(|name| {
+            let said = said.filter(|_| name == "x-stainless-retry-count");
+            said.map(str::to_owned)
+        });
+        let (exchange, sink) = open(opening);
+        exchange.finish(Outcome::Complete);
+        let record = sink.only();
+        assert_eq!(record.retry, expected, "{said:?}");
+        assert_eq!(record.price_table, None, "nothing was priced");
+    }
+}
+
 const REQUEST: &[u8] = br#"{"model":"gpt-4o-mini","stream":true,"messages":[{"content":"hello"}]}"#;
 const CHUNK: &[u8] = b"data: {\"model\":\"gpt-4o-mini-2024-07-18\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
 const LAST: &[u8] =
@@ -119,6 +140,10 @@ fn an_exchange_ends_in_a_record() {
     // 1000 * 0.15 + 100 * 0.6 millionths.
     assert_eq!(record.cost_usd, Some("0.00021".parse().expect("a decimal")));
     assert_eq!(record.cost_provenance, CostProvenance::Priced);
+    assert_eq!(
+        record.price_table.as_ref(),
+        Some(PriceTable::builtin().version())
+    );
     // From the head going out to the first event; the comment is none.
     assert_eq!(
         record.time_to_first_chunk_ms,

@@ -33,6 +33,7 @@ fn unknown() -> Record {
         tokens_provenance: Provenance::Unknown,
         cost_usd: None,
         cost_provenance: CostProvenance::Unpriced,
+        price_table: None,
         stream: Some(false),
         time_to_first_chunk_ms: None,
         ..golden()

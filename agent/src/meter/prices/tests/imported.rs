@@ -95,7 +95,7 @@ fn a_table_of_litellm_becomes_a_price_file() {
     let table = PriceTable::default()
         .with_override(&update.text())
         .expect("what is written can be read");
-    assert_eq!(table.version(), "litellm-2026-11-20");
+    assert_eq!(&**table.version(), "litellm-2026-11-20");
     let rows = |provider: &str, model: &str| {
         let [sheet] = &table.sheets(model, Some(provider))[..] else {
             panic!("{provider} {model} is not in {}", update.text());
