@@ -10,14 +10,14 @@
 
 use serde::Deserialize;
 
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, code, count, named, response};
 use super::request::{RequestFacts, RequestSlot, request};
 use super::share::{Shares, Stated};
 use super::usage::{Usage, plus};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["system"], Want::Text, RequestSlot::Text),
@@ -68,10 +68,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Scalar,
         RequestSlot::CacheLifetime,
     ),
-];
+]);
 
 /// What is read of a body, where the message is the document.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["stop_reason"], Want::Scalar, Slot::FinishReason),
@@ -81,10 +81,10 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["content", EACH, "input"], Want::Source, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What is read of an event.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["message", "id"], Want::Scalar, Slot::Id),
     response(&["message", "model"], Want::Scalar, Slot::Model),
@@ -97,7 +97,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["delta", "partial_json"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes an event. Usage that comes with the reason to stop is the last.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
@@ -112,13 +112,13 @@ pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
 }
 
 /// What is read of a line of a batch's results.
-pub(super) const RESULT: &[Interest<Slot>] = &[
+pub(super) static RESULT: Table<Slot> = Table::new(&[
     response(&["result", "type"], Want::Scalar, Slot::FinishReason),
     response(&["result", "message", "model"], Want::Scalar, Slot::Model),
     response(&["result", "message", "usage"], Want::Value, Slot::Usage),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes a line, whose usage stands beside that of the others.
 pub(super) fn commit_result(draft: Draft, reading: &mut Reading) {
@@ -126,13 +126,13 @@ pub(super) fn commit_result(draft: Draft, reading: &mut Reading) {
 }
 
 /// What is read of an event of a session.
-pub(super) const SESSION_EVENT: &[Interest<Slot>] = &[
+pub(super) static SESSION_EVENT: Table<Slot> = Table::new(&[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["model_usage"], Want::Value, Slot::Usage),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes an event of a session. Each model call states its own usage when it
 /// ends; the snapshots of the session repeat their sum.
@@ -191,7 +191,7 @@ const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     }
 }
 
-const USAGE: &[Interest<UsageSlot>] = &[
+static USAGE: Table<UsageSlot> = Table::new(&[
     usage(&["input_tokens"], UsageSlot::Input),
     usage(&["output_tokens"], UsageSlot::Output),
     usage(&["cache_read_input_tokens"], UsageSlot::CacheRead),
@@ -221,14 +221,14 @@ const USAGE: &[Interest<UsageSlot>] = &[
         want: Want::Value,
         slot: UsageSlot::Iterations,
     },
-];
+]);
 
 /// Reads a usage object. Its input counts neither cache reads nor writes:
 /// [`totals`] adds them once all parts have been seen.
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let mut counts = Counts::default();
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, USAGE, |found| {
+    let _whole = scan(raw, &USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

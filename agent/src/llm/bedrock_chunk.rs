@@ -12,15 +12,15 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::json::{Found, Interest, JsonError, Scanner, Want};
+use super::json::{Found, Interest, JsonError, Scanner, Table, Want};
 use super::observation::Problem;
 
 /// What is within a chunk. The other member, `p`, pads it to a random length.
-const BYTES: &[Interest<()>] = &[Interest {
+static BYTES: Table<()> = Table::new(&[Interest {
     path: &["bytes"],
     want: Want::Scalar,
     slot: (),
-}];
+}]);
 
 /// As lenient as the decoders of the SDKs.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -41,7 +41,7 @@ pub(super) struct Unwrapper {
 impl Default for Unwrapper {
     fn default() -> Self {
         Self {
-            scanner: Scanner::new(BYTES),
+            scanner: Scanner::new(&BYTES),
             encoded: Vec::new(),
         }
     }

@@ -11,13 +11,13 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count, response};
 use super::request::{RequestFacts, RequestSlot, request};
 use super::usage::{Usage, plus};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["system", EACH, "text"], Want::Text, RequestSlot::Text),
     request(
         &["messages", EACH, "content", EACH, "text"],
@@ -35,10 +35,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         RequestSlot::Text,
     ),
     request(&["toolConfig", "tools"], Want::Source, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["stopReason"], Want::Scalar, Slot::FinishReason),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["serviceTier", "type"], Want::Scalar, Slot::ServiceTier),
@@ -66,10 +66,10 @@ pub(super) const BODY: &[Interest<Slot>] = &[
         Want::Text,
         Slot::Text,
     ),
-];
+]);
 
 /// What is read of the payload of a message. Its name is in a header.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["stopReason"], Want::Scalar, Slot::FinishReason),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["serviceTier", "type"], Want::Scalar, Slot::ServiceTier),
@@ -82,7 +82,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
         Want::Text,
         Slot::Text,
     ),
-];
+]);
 
 /// Takes a message. What comes after the reason to stop is the last.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
@@ -109,7 +109,7 @@ const fn usage(path: Path, want: Want, slot: UsageSlot) -> Interest<UsageSlot> {
 
 /// The names of Converse, and after them those of Amazon's own models where
 /// they are invoked directly.
-const USAGE: &[Interest<UsageSlot>] = &[
+static USAGE: Table<UsageSlot> = Table::new(&[
     usage(&["inputTokens"], Want::Scalar, UsageSlot::Input),
     usage(&["outputTokens"], Want::Scalar, UsageSlot::Output),
     usage(&["totalTokens"], Want::Scalar, UsageSlot::Total),
@@ -138,7 +138,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
         Want::Value,
         UsageSlot::CacheDetails,
     ),
-];
+]);
 
 /// What was written to the cache for one lifetime.
 #[derive(serde::Deserialize)]
@@ -153,7 +153,7 @@ struct CacheDetail {
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let mut counts = Counts::default();
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, USAGE, |found| {
+    let _whole = scan(raw, &USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

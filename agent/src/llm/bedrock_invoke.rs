@@ -13,7 +13,7 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, Tokens, count, response};
 use super::request::{RequestFacts, RequestSlot, request};
 use super::share::Stated;
@@ -21,7 +21,7 @@ use super::usage::Usage;
 use super::{anthropic, bedrock_converse, openai_usage};
 
 /// What is read of a request. The model stands in the path.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["system"], Want::Text, RequestSlot::Text),
     request(&["system", EACH, "text"], Want::Text, RequestSlot::Text),
     request(
@@ -70,10 +70,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Scalar,
         RequestSlot::CacheLifetime,
     ),
-];
+]);
 
 /// What is read of a body, and of what is in a chunk.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     // Added by Bedrock to the last chunk.
     response(
         &["amazon-bedrock-invocationMetrics"],
@@ -210,7 +210,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     // Cohere.
     response(&["finish_reason"], Want::Scalar, Slot::FinishReason),
     response(&["text"], Want::Text, Slot::Text),
-];
+]);
 
 /// Takes what was in a chunk. Bedrock's own metrics are in the last.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
@@ -240,7 +240,7 @@ enum Family {
     OpenAi,
 }
 
-const FAMILIES: &[Interest<Family>] = &[
+static FAMILIES: Table<Family> = Table::new(&[
     Interest {
         path: &["inputTokens"],
         want: Want::Mark,
@@ -261,13 +261,13 @@ const FAMILIES: &[Interest<Family>] = &[
         want: Want::Mark,
         slot: Family::OpenAi,
     },
-];
+]);
 
 /// Reads a usage object of whichever family it is.
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let mut family = None;
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, FAMILIES, |found| {
+    let _whole = scan(raw, &FAMILIES, |found| {
         if let Found::Mark { slot } = found {
             family = Some(slot);
         }
@@ -306,18 +306,18 @@ const fn metric(path: Path, slot: Metric) -> Interest<Metric> {
     }
 }
 
-const METRICS: &[Interest<Metric>] = &[
+static METRICS: Table<Metric> = Table::new(&[
     metric(&["inputTokenCount"], Metric::Input),
     metric(&["outputTokenCount"], Metric::Output),
     metric(&["cacheReadInputTokenCount"], Metric::CacheRead),
     metric(&["cacheWriteInputTokenCount"], Metric::CacheWrite),
-];
+]);
 
 /// Reads Bedrock's own metrics, which count for models that state nothing.
 pub(super) fn parse_metrics(raw: &[u8]) -> Usage {
     let mut usage = Usage::default();
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, METRICS, |found| {
+    let _whole = scan(raw, &METRICS, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

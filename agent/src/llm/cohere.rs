@@ -10,13 +10,13 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count, response};
 use super::request::{RequestSlot, request};
 use super::usage::{Usage, plus};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(
@@ -54,10 +54,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     ),
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["conversation_id"], Want::Mark, RequestSlot::Stateful),
-];
+]);
 
 /// What is read of a body.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["finish_reason"], Want::Scalar, Slot::FinishReason),
     response(&["usage"], Want::Value, Slot::Usage),
@@ -83,11 +83,11 @@ pub(super) const BODY: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::FinishReason,
     ),
-];
+]);
 
 /// What is read of an event. An error is a sentence, of which only that there is
 /// one can be kept.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["id"], Want::Scalar, Slot::Id),
     response(
@@ -124,7 +124,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["text"], Want::Text, Slot::Text),
     response(&["finish_reason"], Want::Scalar, Slot::FinishReason),
     response(&["response", "meta"], Want::Value, Slot::Usage),
-];
+]);
 
 /// Takes an event.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {
@@ -160,7 +160,7 @@ const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     }
 }
 
-const USAGE: &[Interest<UsageSlot>] = &[
+static USAGE: Table<UsageSlot> = Table::new(&[
     usage(&["billed_units", "input_tokens"], UsageSlot::BilledInput),
     usage(&["billed_units", "text_tokens"], UsageSlot::BilledText),
     usage(&["billed_units", "image_tokens"], UsageSlot::BilledImage),
@@ -171,14 +171,14 @@ const USAGE: &[Interest<UsageSlot>] = &[
     usage(&["billed_units", "search_units"], UsageSlot::Searches),
     usage(&["billed_units", "images"], UsageSlot::Images),
     usage(&["billed_units", "pages"], UsageSlot::Pages),
-];
+]);
 
 /// Reads a usage object, or the `meta` in its place.
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let (mut billed, mut usage) = (Usage::default(), Usage::default());
     let mut billed_text = None;
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, USAGE, |found| {
+    let _whole = scan(raw, &USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

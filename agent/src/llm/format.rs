@@ -9,7 +9,7 @@
 
 use super::classify::Api;
 use super::headers::Headers;
-use super::json::{Interest, JsonError};
+use super::json::{JsonError, Table};
 use super::multipart::Field;
 use super::reading::{Counts, Draft, Reading, Slot, coded, named};
 use super::request::{RequestFacts, RequestSlot};
@@ -28,6 +28,9 @@ pub(super) type Messages = (
     &'static [protobuf::Interest<RequestSlot>],
     &'static [protobuf::Interest<Slot>],
 );
+
+/// Where nothing is read of documents.
+pub(super) static NO_VALUES: Table<Slot> = Table::new(&[]);
 
 /// A wire format of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,30 +149,31 @@ impl Format {
     }
 
     /// What is read of a request.
-    pub(super) fn request(self) -> &'static [Interest<RequestSlot>] {
+    pub(super) fn request(self) -> &'static Table<RequestSlot> {
+        static NONE: Table<RequestSlot> = Table::new(&[]);
         match self {
-            Self::OpenAiChat => openai_chat::REQUEST,
-            Self::OpenAiResponses => openai_responses::REQUEST,
-            Self::OpenAiTask | Self::OpenAiImages => openai_task::REQUEST,
-            Self::OpenAiSpeech => openai_task::SPEECH,
-            Self::OpenAiJob => openai_job::REQUEST,
-            Self::MistralConversations => mistral::REQUEST,
-            Self::LlamaCpp => llama_cpp::REQUEST,
+            Self::OpenAiChat => &openai_chat::REQUEST,
+            Self::OpenAiResponses => &openai_responses::REQUEST,
+            Self::OpenAiTask | Self::OpenAiImages => &openai_task::REQUEST,
+            Self::OpenAiSpeech => &openai_task::SPEECH,
+            Self::OpenAiJob => &openai_job::REQUEST,
+            Self::MistralConversations => &mistral::REQUEST,
+            Self::LlamaCpp => &llama_cpp::REQUEST,
             // There is no body.
-            Self::AnthropicResults | Self::AnthropicSession => &[],
-            Self::Anthropic => anthropic::REQUEST,
-            Self::Gemini | Self::GeminiPredict => gemini::REQUEST,
-            Self::GeminiCloudCode => gemini::CLOUD_CODE_REQUEST,
-            Self::GeminiInteractions => gemini_interactions::REQUEST,
-            Self::BedrockConverse => bedrock_converse::REQUEST,
-            Self::BedrockInvoke | Self::AnyModel => bedrock_invoke::REQUEST,
-            Self::Cohere => cohere::REQUEST,
-            Self::Ollama => ollama::REQUEST,
-            Self::Tgi => tgi::REQUEST,
-            Self::Kserve => kserve::REQUEST,
-            Self::Mcp | Self::A2a => json_rpc::REQUEST,
+            Self::AnthropicResults | Self::AnthropicSession => &NONE,
+            Self::Anthropic => &anthropic::REQUEST,
+            Self::Gemini | Self::GeminiPredict => &gemini::REQUEST,
+            Self::GeminiCloudCode => &gemini::CLOUD_CODE_REQUEST,
+            Self::GeminiInteractions => &gemini_interactions::REQUEST,
+            Self::BedrockConverse => &bedrock_converse::REQUEST,
+            Self::BedrockInvoke | Self::AnyModel => &bedrock_invoke::REQUEST,
+            Self::Cohere => &cohere::REQUEST,
+            Self::Ollama => &ollama::REQUEST,
+            Self::Tgi => &tgi::REQUEST,
+            Self::Kserve => &kserve::REQUEST,
+            Self::Mcp | Self::A2a => &json_rpc::REQUEST,
             // These are no JSON: see `messages`.
-            Self::KserveGrpc | Self::XAiGrpc(_) => &[],
+            Self::KserveGrpc | Self::XAiGrpc(_) => &NONE,
         }
     }
 
@@ -203,42 +207,42 @@ impl Format {
     }
 
     /// What is read of an event, or of a body.
-    pub(super) fn table(self, is_stream: bool) -> &'static [Interest<Slot>] {
+    pub(super) fn table(self, is_stream: bool) -> &'static Table<Slot> {
         match (self, is_stream) {
-            (Self::OpenAiChat, _) => openai_chat::RESPONSE,
-            (Self::OpenAiResponses, true) => openai_responses::EVENT,
-            (Self::OpenAiResponses, false) => openai_responses::BODY,
+            (Self::OpenAiChat, _) => &openai_chat::RESPONSE,
+            (Self::OpenAiResponses, true) => &openai_responses::EVENT,
+            (Self::OpenAiResponses, false) => &openai_responses::BODY,
             (Self::OpenAiTask | Self::OpenAiImages | Self::OpenAiSpeech, true) => {
-                openai_task::EVENT
+                &openai_task::EVENT
             }
-            (Self::OpenAiImages, false) => openai_task::IMAGES,
-            (Self::OpenAiTask | Self::OpenAiSpeech, false) => openai_task::BODY,
-            (Self::OpenAiJob, _) => openai_job::RESPONSE,
-            (Self::MistralConversations, _) => mistral::RESPONSE,
-            (Self::LlamaCpp, _) => llama_cpp::RESPONSE,
-            (Self::AnthropicResults, _) => anthropic::RESULT,
-            (Self::AnthropicSession, true) => anthropic::SESSION_EVENT,
+            (Self::OpenAiImages, false) => &openai_task::IMAGES,
+            (Self::OpenAiTask | Self::OpenAiSpeech, false) => &openai_task::BODY,
+            (Self::OpenAiJob, _) => &openai_job::RESPONSE,
+            (Self::MistralConversations, _) => &mistral::RESPONSE,
+            (Self::LlamaCpp, _) => &llama_cpp::RESPONSE,
+            (Self::AnthropicResults, _) => &anthropic::RESULT,
+            (Self::AnthropicSession, true) => &anthropic::SESSION_EVENT,
             // A page of events that were streamed before.
-            (Self::AnthropicSession, false) => &[],
-            (Self::Anthropic, true) => anthropic::EVENT,
-            (Self::Anthropic, false) => anthropic::BODY,
-            (Self::Gemini, _) => gemini::RESPONSE,
-            (Self::GeminiCloudCode, _) => gemini::CLOUD_CODE,
-            (Self::GeminiPredict, _) => gemini::PREDICT,
-            (Self::GeminiInteractions, true) => gemini_interactions::EVENT,
-            (Self::GeminiInteractions, false) => gemini_interactions::BODY,
-            (Self::BedrockConverse, true) => bedrock_converse::EVENT,
-            (Self::BedrockConverse, false) => bedrock_converse::BODY,
-            (Self::BedrockInvoke | Self::AnyModel, _) => bedrock_invoke::RESPONSE,
-            (Self::Cohere, true) => cohere::EVENT,
-            (Self::Cohere, false) => cohere::BODY,
-            (Self::Ollama, _) => ollama::RESPONSE,
-            (Self::Tgi, true) => tgi::EVENT,
-            (Self::Tgi, false) => tgi::BODY,
-            (Self::Kserve, _) => kserve::RESPONSE,
-            (Self::KserveGrpc | Self::XAiGrpc(_), _) => &[],
-            (Self::Mcp, _) => json_rpc::MCP,
-            (Self::A2a, _) => json_rpc::A2A,
+            (Self::AnthropicSession, false) => &NO_VALUES,
+            (Self::Anthropic, true) => &anthropic::EVENT,
+            (Self::Anthropic, false) => &anthropic::BODY,
+            (Self::Gemini, _) => &gemini::RESPONSE,
+            (Self::GeminiCloudCode, _) => &gemini::CLOUD_CODE,
+            (Self::GeminiPredict, _) => &gemini::PREDICT,
+            (Self::GeminiInteractions, true) => &gemini_interactions::EVENT,
+            (Self::GeminiInteractions, false) => &gemini_interactions::BODY,
+            (Self::BedrockConverse, true) => &bedrock_converse::EVENT,
+            (Self::BedrockConverse, false) => &bedrock_converse::BODY,
+            (Self::BedrockInvoke | Self::AnyModel, _) => &bedrock_invoke::RESPONSE,
+            (Self::Cohere, true) => &cohere::EVENT,
+            (Self::Cohere, false) => &cohere::BODY,
+            (Self::Ollama, _) => &ollama::RESPONSE,
+            (Self::Tgi, true) => &tgi::EVENT,
+            (Self::Tgi, false) => &tgi::BODY,
+            (Self::Kserve, _) => &kserve::RESPONSE,
+            (Self::KserveGrpc | Self::XAiGrpc(_), _) => &NO_VALUES,
+            (Self::Mcp, _) => &json_rpc::MCP,
+            (Self::A2a, _) => &json_rpc::A2A,
         }
     }
 

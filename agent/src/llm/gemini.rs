@@ -10,13 +10,13 @@
 
 use serde_json::value::RawValue;
 
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, Tokens, code, count, response};
 use super::request::{RequestSlot, request};
 use super::usage::{Usage, plus};
 
 /// What is read of a request. The model stands in the path.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(
         &["contents", EACH, "parts", EACH, "text"],
         Want::Text,
@@ -60,10 +60,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Text,
         RequestSlot::Text,
     ),
-];
+]);
 
 /// The same of Cloud Code, where the path has no model.
-pub(super) const CLOUD_CODE_REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static CLOUD_CODE_REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(
         &["request", "contents", EACH, "parts", EACH, "text"],
@@ -76,7 +76,7 @@ pub(super) const CLOUD_CODE_REQUEST: &[Interest<RequestSlot>] = &[
         RequestSlot::Text,
     ),
     request(&["request", "tools"], Want::Source, RequestSlot::Text),
-];
+]);
 
 /// A document below the given keys.
 macro_rules! document {
@@ -126,13 +126,13 @@ macro_rules! document {
 }
 
 /// What is read of a body, an event, or an element of the array.
-pub(super) const RESPONSE: &[Interest<Slot>] = document!();
+pub(super) static RESPONSE: Table<Slot> = Table::new(document!());
 
 /// The same from Cloud Code.
-pub(super) const CLOUD_CODE: &[Interest<Slot>] = document!("response");
+pub(super) static CLOUD_CODE: Table<Slot> = Table::new(document!("response"));
 
 /// What is read of predictions, each of which counts for itself.
-pub(super) const PREDICT: &[Interest<Slot>] = &[
+pub(super) static PREDICT: Table<Slot> = Table::new(&[
     response(
         &[
             "predictions",
@@ -177,7 +177,7 @@ pub(super) const PREDICT: &[Interest<Slot>] = &[
     ),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes a body, an event or an element. There is no sentinel: the last one says
 /// why generation ended. A prompt that was blocked has no candidate to say so.
@@ -212,7 +212,7 @@ const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     }
 }
 
-const USAGE: &[Interest<UsageSlot>] = &[
+static USAGE: Table<UsageSlot> = Table::new(&[
     usage(&["promptTokenCount"], UsageSlot::Prompt),
     usage(&["cachedContentTokenCount"], UsageSlot::Cached),
     usage(&["candidatesTokenCount"], UsageSlot::Output),
@@ -227,7 +227,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
     part(&["cacheTokensDetails", EACH], UsageSlot::CachedPart),
     part(&["candidatesTokensDetails", EACH], UsageSlot::OutputPart),
     part(&["responseTokensDetails", EACH], UsageSlot::OutputPart),
-];
+]);
 
 const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     Interest {
@@ -267,7 +267,7 @@ pub(super) fn take_part(raw: &[u8], audio: &mut Option<u64>, image: &mut Option<
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let mut counts = Counts::default();
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, USAGE, |found| {
+    let _whole = scan(raw, &USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

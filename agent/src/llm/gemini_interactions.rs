@@ -9,13 +9,13 @@
 )]
 
 use super::gemini::take_part;
-use super::json::{EACH, Found, Interest, Path, Want, scan};
+use super::json::{EACH, Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, Draft, Reading, Slot, count, response};
 use super::request::{RequestSlot, request};
 use super::usage::plus;
 
 /// What is read of a request. An agent stands in the place of a model.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["agent"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
@@ -35,10 +35,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         RequestSlot::Text,
     ),
     request(&["tools"], Want::Source, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body, where the interaction is the document.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["status"], Want::Scalar, Slot::Status),
@@ -52,10 +52,10 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What is read of an event.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["event_type"], Want::Scalar, Slot::Kind),
     response(&["interaction", "id"], Want::Scalar, Slot::Id),
     response(&["interaction", "model"], Want::Scalar, Slot::Model),
@@ -66,7 +66,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes a body. An interaction that is queued or in progress runs in the
 /// background, and is fetched later by another exchange.
@@ -115,7 +115,7 @@ const fn usage(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     }
 }
 
-const USAGE: &[Interest<UsageSlot>] = &[
+static USAGE: Table<UsageSlot> = Table::new(&[
     usage(&["total_input_tokens"], UsageSlot::Input),
     usage(&["total_cached_tokens"], UsageSlot::Cached),
     usage(&["total_output_tokens"], UsageSlot::Output),
@@ -129,7 +129,7 @@ const USAGE: &[Interest<UsageSlot>] = &[
     part(&["input_tokens_by_modality", EACH], UsageSlot::InputPart),
     part(&["cached_tokens_by_modality", EACH], UsageSlot::CachedPart),
     part(&["output_tokens_by_modality", EACH], UsageSlot::OutputPart),
-];
+]);
 
 const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
     Interest {
@@ -144,7 +144,7 @@ const fn part(path: Path, slot: UsageSlot) -> Interest<UsageSlot> {
 pub(super) fn parse(raw: &[u8]) -> Counts {
     let mut counts = Counts::default();
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, USAGE, |found| {
+    let _whole = scan(raw, &USAGE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

@@ -18,9 +18,9 @@
     clippy::panic
 )]
 
-mod route;
 mod scanner;
 mod string;
+mod table;
 mod taker;
 
 use std::ops::Range;
@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use scanner::DEPTH_MAX;
 pub use scanner::Scanner;
+pub use table::Table;
 
 /// A place in a document: member names from the root; [`EACH`] is every element
 /// of an array.
@@ -168,10 +169,10 @@ pub enum JsonError {
 /// Says why it is not a document; what was found before that was reported.
 pub fn scan<S: Copy>(
     document: &[u8],
-    interests: &'static [Interest<S>],
+    table: &'static Table<S>,
     found: impl FnMut(Found<'_, S>),
 ) -> Result<Document, JsonError> {
-    let mut scanner = Scanner::new(interests);
+    let mut scanner = Scanner::new(table);
     scanner.push(document, found);
     scanner.end()
 }

@@ -11,7 +11,7 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Path, Want};
+use super::json::{EACH, Interest, Path, Table, Want};
 use super::observation::RpcOutcome;
 use super::reading::{Draft, Reading, Slot, response};
 use super::request::RequestSlot;
@@ -27,17 +27,17 @@ const fn request(path: Path, slot: RequestSlot) -> Interest<RequestSlot> {
 
 /// What is read of a request, and of a batch of them, which one revision of MCP
 /// allowed.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["method"], RequestSlot::RpcMethod),
     request(&["params", "name"], RequestSlot::RpcName),
     request(&["id"], RequestSlot::RpcId),
     request(&["params", "requestId"], RequestSlot::RpcCancelled),
     request(&[EACH, "method"], RequestSlot::RpcMethod),
     request(&[EACH, "params", "name"], RequestSlot::RpcName),
-];
+]);
 
 /// What is read of a response of MCP, of a batch of them, and of an event.
-pub(super) const MCP: &[Interest<Slot>] = &[
+pub(super) static MCP: Table<Slot> = Table::new(&[
     response(&["method"], Want::Scalar, Slot::Kind),
     response(&["id"], Want::Scalar, Slot::RpcId),
     response(&["result"], Want::Mark, Slot::Choice),
@@ -49,11 +49,11 @@ pub(super) const MCP: &[Interest<Slot>] = &[
     response(&[EACH, "result", "isError"], Want::Scalar, Slot::Failure),
     response(&[EACH, "error"], Want::Mark, Slot::Error),
     response(&[EACH, "error", "code"], Want::Scalar, Slot::ErrorNumber),
-];
+]);
 
 /// What is read of a response of A2A, and of an event: of the REST binding, whose
 /// documents these are, and of JSON-RPC.
-pub(super) const A2A: &[Interest<Slot>] = &[
+pub(super) static A2A: Table<Slot> = Table::new(&[
     response(&["task"], Want::Mark, Slot::Choice),
     response(&["message"], Want::Mark, Slot::Choice),
     response(&["message"], Want::Mark, Slot::Done),
@@ -109,7 +109,7 @@ pub(super) const A2A: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::FinishReason,
     ),
-];
+]);
 
 /// Takes a response of MCP. What has a method is a request or a notification of
 /// the server's own, and no answer.

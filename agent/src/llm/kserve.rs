@@ -10,21 +10,21 @@
     clippy::panic
 )]
 
-use super::json::{Interest, Want};
+use super::json::{Table, Want};
 use super::protobuf;
 use super::reading::{Slot, response};
 use super::request::RequestSlot;
 
 /// What is read of a request. The model stands in the path.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[];
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[]);
 
 /// What is read of a body, and of an event. The error is a sentence, of which
 /// only that there is one can be kept.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model_name"], Want::Scalar, Slot::Model),
     response(&["error"], Want::Mark, Slot::Error),
-];
+]);
 
 /// What is read of a `ModelInferRequest`.
 pub(super) const GRPC_REQUEST: &[protobuf::Interest<RequestSlot>] = &[protobuf::Interest {

@@ -8,22 +8,22 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestSlot, request};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["prompt", EACH], Want::Text, RequestSlot::Text),
     request(&["input_prefix"], Want::Text, RequestSlot::Text),
     request(&["input_suffix"], Want::Text, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body, and of an event.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["content"], Want::Text, Slot::Text),
     response(&["stop"], Want::Scalar, Slot::Done),
@@ -45,7 +45,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     ),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// Takes an event.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {

@@ -8,12 +8,12 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Draft, Reading, Slot, response};
 use super::request::{RequestSlot, request};
 
 /// What is read of a request. An agent is a prompt that is kept elsewhere.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["agent_id"], Want::Mark, RequestSlot::Stateful),
@@ -21,10 +21,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["inputs"], Want::Text, RequestSlot::Text),
     request(&["inputs", EACH, "content"], Want::Text, RequestSlot::Text),
     request(&["tools"], Want::Source, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body, and of an event.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["conversation_id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
@@ -42,7 +42,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["arguments"], Want::Text, Slot::Text),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["code"], Want::Scalar, Slot::ErrorCode),
-];
+]);
 
 /// Takes an event.
 pub(super) fn commit_event(mut draft: Draft, reading: &mut Reading) {

@@ -11,12 +11,12 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestSlot, request};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(
@@ -36,10 +36,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["input", EACH], Want::Text, RequestSlot::Text),
     // Token ids of an earlier answer.
     request(&["context"], Want::Mark, RequestSlot::Stateful),
-];
+]);
 
 /// What is read of a body, and of a line.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["done"], Want::Scalar, Slot::Done),
     response(&["done_reason"], Want::Scalar, Slot::FinishReason),
@@ -56,7 +56,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["thinking"], Want::Text, Slot::Text),
     // A sentence, of which only that there is one can be kept.
     response(&["error"], Want::Mark, Slot::Error),
-];
+]);
 
 /// Takes a line.
 pub(super) fn commit_event(draft: Draft, reading: &mut Reading) {

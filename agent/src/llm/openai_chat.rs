@@ -8,14 +8,14 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Counts, Draft, Reading, Slot, response};
 use super::request::{RequestSlot, request};
 use super::share::Stated;
 use super::usage::Usage;
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(
@@ -57,10 +57,10 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
     request(&["prompt"], Want::Text, RequestSlot::Text),
     request(&["prompt", EACH], Want::Text, RequestSlot::Text),
     request(&["suffix"], Want::Text, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body, and of a chunk.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
@@ -200,7 +200,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     response(&["type"], Want::Scalar, Slot::ErrorType),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What was used: by the usage, or else by the server's own timings. Where other
 /// models did the work, the usage is their sum, or nobody knows what is whose.

@@ -8,18 +8,18 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Draft, Reading, Slot, response};
 use super::request::{RequestSlot, request};
 
 /// What is read of a request. The prompt is in a file, or on a thread.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
-];
+]);
 
 /// What is read of a body, and of an event.
-pub(super) const RESPONSE: &[Interest<Slot>] = &[
+pub(super) static RESPONSE: Table<Slot> = Table::new(&[
     response(&["object"], Want::Scalar, Slot::Kind),
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
@@ -36,7 +36,7 @@ pub(super) const RESPONSE: &[Interest<Slot>] = &[
     // Of a run that failed.
     response(&["last_error"], Want::Mark, Slot::Error),
     response(&["last_error", "code"], Want::Scalar, Slot::ErrorCode),
-];
+]);
 
 /// Takes an object. Steps of a run and messages have names of their own, and
 /// steps repeat parts of the usage.

@@ -8,14 +8,17 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Interest, Table, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestFacts, RequestSlot, request};
 use super::share::Stated;
 use super::tokens::Tally;
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(REQUEST_ROWS);
+
+/// The rows of that, for another table.
+pub(super) const REQUEST_ROWS: &[Interest<RequestSlot>] = &[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["background"], Want::Scalar, RequestSlot::Background),
@@ -39,7 +42,7 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
 ];
 
 /// What is read of a body, where the response is the document.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["status"], Want::Scalar, Slot::Status),
@@ -70,10 +73,13 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What is read of an event. The output in the last one repeats the deltas.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(EVENT_ROWS);
+
+/// The rows of that, for another table.
+pub(super) const EVENT_ROWS: &[Interest<Slot>] = &[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["response", "id"], Want::Scalar, Slot::Id),
     response(&["response", "model"], Want::Scalar, Slot::Model),

@@ -9,14 +9,14 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::multipart::Field;
 use super::reading::{Counts, Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestFacts, RequestSlot, request};
 use super::usage::Usage;
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["stream_format"], Want::Scalar, RequestSlot::StreamFormat),
@@ -36,14 +36,14 @@ pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
         Want::Mark,
         RequestSlot::Annotation,
     ),
-];
+]);
 
 /// The same of a text that is to be read out.
-pub(super) const SPEECH: &[Interest<RequestSlot>] = &[
+pub(super) static SPEECH: Table<RequestSlot> = Table::new(&[
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["stream_format"], Want::Scalar, RequestSlot::StreamFormat),
     request(&["input"], Want::Text, RequestSlot::Spoken),
-];
+]);
 
 /// Takes a field of a request that is a form.
 pub(super) fn take_field(field: Field<'_>, facts: &mut RequestFacts) {
@@ -56,7 +56,7 @@ pub(super) fn take_field(field: Field<'_>, facts: &mut RequestFacts) {
 }
 
 /// What is read of a body.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["id"], Want::Scalar, Slot::Id),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["service_tier"], Want::Scalar, Slot::ServiceTier),
@@ -70,10 +70,10 @@ pub(super) const BODY: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What is read of an event.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["type"], Want::Scalar, Slot::Kind),
     response(&["usage"], Want::Value, Slot::Usage),
     response(&["svg_usage"], Want::Value, Slot::Beside),
@@ -81,11 +81,11 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What is read of the answer of a model that draws: images have a price each
 /// where no tokens are stated.
-pub(super) const IMAGES: &[Interest<Slot>] = &[
+pub(super) static IMAGES: Table<Slot> = Table::new(&[
     response(&["data", EACH], Want::Mark, Slot::Piece(Tokens::Images)),
     response(&["model"], Want::Scalar, Slot::Model),
     response(&["usage"], Want::Value, Slot::Usage),
@@ -93,7 +93,7 @@ pub(super) const IMAGES: &[Interest<Slot>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// What was used by a model that draws.
 pub(super) fn images(counts: &Counts) -> Usage {

@@ -12,7 +12,7 @@
 
 use rust_decimal::Decimal;
 
-use super::json::{Found, Interest, Path, Want, scan};
+use super::json::{Found, Interest, Path, Table, Want, scan};
 use super::reading::{Counts, amount, code, count, seconds};
 use super::usage::{Usage, plus};
 
@@ -53,7 +53,7 @@ const fn scalar(path: Path, slot: Slot) -> Interest<Slot> {
 
 /// The standard names first; where a provider gives the same number under two
 /// names, both say the same.
-const TABLE: &[Interest<Slot>] = &[
+static TABLE: Table<Slot> = Table::new(&[
     scalar(&["prompt_tokens"], Slot::Input),
     scalar(&["input_tokens"], Slot::Input),
     scalar(&["completion_tokens"], Slot::Output),
@@ -181,7 +181,7 @@ const TABLE: &[Interest<Slot>] = &[
     scalar(&["num_search_queries"], Slot::Searches),
     // xAI.
     scalar(&["cost_in_usd_ticks"], Slot::CostTicks),
-];
+]);
 
 /// Reads a usage object; anything else has no counts in it.
 pub(super) fn parse(raw: &[u8]) -> Counts {
@@ -208,7 +208,7 @@ enum Timing {
     Predicted,
 }
 
-const TIMINGS: &[Interest<Timing>] = &[
+static TIMINGS: Table<Timing> = Table::new(&[
     Interest {
         path: &["prompt_n"],
         want: Want::Scalar,
@@ -224,13 +224,13 @@ const TIMINGS: &[Interest<Timing>] = &[
         want: Want::Scalar,
         slot: Timing::Predicted,
     },
-];
+]);
 
 /// Reads the timings of llama.cpp, which state the tokens of the prompt that
 /// were evaluated apart from those found in the cache.
 pub(super) fn parse_timings(raw: &[u8]) -> Usage {
     let (mut evaluated, mut usage) = (None, Usage::default());
-    let _whole = scan(raw, TIMINGS, |found| {
+    let _whole = scan(raw, &TIMINGS, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };
@@ -250,7 +250,7 @@ fn read(raw: &[u8]) -> (Counts, Option<u64>) {
     let (mut total, mut service_tier) = (None, None);
     let (mut cost, mut upstream_cost, mut is_own_key) = (None, None, false);
     // The object was captured whole: what the scan says of its end is known.
-    let _whole = scan(raw, TABLE, |found| {
+    let _whole = scan(raw, &TABLE, |found| {
         let Found::Value { slot, raw, .. } = found else {
             return;
         };

@@ -22,7 +22,7 @@ use memchr::memmem;
 
 use super::catalogue::Provider;
 use super::classify::Api;
-use super::json::{EACH, Found, Interest, Scanner, Want, scan};
+use super::json::{EACH, Found, Interest, Scanner, Table, Want, scan};
 use super::sse::{self, Boundaries};
 
 /// Largest event that is held back to look into it. Chunks of a stream are a few
@@ -78,7 +78,7 @@ enum RequestSlot {
     IncludeUsage,
 }
 
-const REQUEST: &[Interest<RequestSlot>] = &[
+static REQUEST: Table<RequestSlot> = Table::new(&[
     Interest {
         path: &["stream"],
         want: Want::Value,
@@ -89,13 +89,13 @@ const REQUEST: &[Interest<RequestSlot>] = &[
         want: Want::Value,
         slot: RequestSlot::Options,
     },
-];
+]);
 
-const STREAM_OPTIONS: &[Interest<RequestSlot>] = &[Interest {
+static STREAM_OPTIONS: Table<RequestSlot> = Table::new(&[Interest {
     path: &["include_usage"],
     want: Want::Value,
     slot: RequestSlot::IncludeUsage,
-}];
+}]);
 
 /// Edits a request for a chat stream that does not ask for usage, so that it
 /// does. Anything that is not certainly such a request stays as it is.
@@ -147,7 +147,7 @@ impl Edit {
 impl Default for Asking {
     fn default() -> Self {
         Self {
-            scanner: Scanner::new(REQUEST),
+            scanner: Scanner::new(&REQUEST),
             is_stream: false,
             options: None,
         }
@@ -205,7 +205,7 @@ fn edited_options(raw: &[u8]) -> Option<Vec<u8>> {
 /// Edits the object `stream_options`.
 fn edit_options(raw: &[u8]) -> Option<Vec<u8>> {
     let mut include_usage = None;
-    let document = scan(raw, STREAM_OPTIONS, |found| {
+    let document = scan(raw, &STREAM_OPTIONS, |found| {
         if let Found::Value { span, .. } = found {
             include_usage = Some(span);
         }
@@ -255,7 +255,7 @@ impl Default for UsageFilter {
     fn default() -> Self {
         Self {
             boundaries: Boundaries::default(),
-            scanner: Scanner::new(CHUNK),
+            scanner: Scanner::new(&CHUNK),
             held: Vec::new(),
             is_passing: false,
             has_removed: false,
@@ -326,7 +326,7 @@ enum ChunkSlot {
     Choice,
 }
 
-const CHUNK: &[Interest<ChunkSlot>] = &[
+static CHUNK: Table<ChunkSlot> = Table::new(&[
     Interest {
         path: &["usage"],
         want: Want::Value,
@@ -342,7 +342,7 @@ const CHUNK: &[Interest<ChunkSlot>] = &[
         want: Want::Mark,
         slot: ChunkSlot::Choice,
     },
-];
+]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {

@@ -11,22 +11,22 @@
     clippy::panic
 )]
 
-use super::json::{EACH, Interest, Want};
+use super::json::{EACH, Table, Want};
 use super::reading::{Draft, Reading, Slot, Tokens, response};
 use super::request::{RequestSlot, request};
 
 /// What is read of a request.
-pub(super) const REQUEST: &[Interest<RequestSlot>] = &[
+pub(super) static REQUEST: Table<RequestSlot> = Table::new(&[
     request(&["stream"], Want::Scalar, RequestSlot::Stream),
     request(&["inputs"], Want::Text, RequestSlot::Text),
     // SGLang.
     request(&["model"], Want::Scalar, RequestSlot::Model),
     request(&["text"], Want::Text, RequestSlot::Text),
     request(&["text", EACH], Want::Text, RequestSlot::Text),
-];
+]);
 
 /// What is read of a body.
-pub(super) const BODY: &[Interest<Slot>] = &[
+pub(super) static BODY: Table<Slot> = Table::new(&[
     response(&["generated_text"], Want::Text, Slot::Text),
     response(
         &["details", "finish_reason"],
@@ -76,11 +76,11 @@ pub(super) const BODY: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::Count(Tokens::CacheRead),
     ),
-];
+]);
 
 /// What is read of an event. The last repeats all of the text; so does every one
 /// of SGLang, whose text is not read for that.
-pub(super) const EVENT: &[Interest<Slot>] = &[
+pub(super) static EVENT: Table<Slot> = Table::new(&[
     response(&["token", "text"], Want::Text, Slot::Text),
     response(&["generated_text"], Want::Mark, Slot::Done),
     response(
@@ -122,7 +122,7 @@ pub(super) const EVENT: &[Interest<Slot>] = &[
         Want::Scalar,
         Slot::Count(Tokens::CacheRead),
     ),
-];
+]);
 
 /// Takes an event.
 pub(super) fn commit_event(draft: Draft, reading: &mut Reading) {

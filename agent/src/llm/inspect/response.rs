@@ -14,7 +14,7 @@ use super::parts::Parts;
 use super::request::leading;
 use crate::llm::classify::Api;
 use crate::llm::decode::Decoder;
-use crate::llm::format::Format;
+use crate::llm::format::{Format, NO_VALUES};
 use crate::llm::headers::Headers;
 use crate::llm::json::{JsonError, Scanner};
 use crate::llm::observation::Problem;
@@ -68,7 +68,7 @@ impl Response {
             is_success: (200..300).contains(&status),
             format,
             decoder: format.and_then(|_| problems.decoder(headers.get("content-encoding"))),
-            scanner: Scanner::new(format.map_or(&[], |format| {
+            scanner: Scanner::new(format.map_or(&NO_VALUES, |format| {
                 format.table(framing.is_stream() == Some(true))
             })),
             framing,

@@ -7,7 +7,9 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::invariant::check_splits;
-use crate::llm::json::{EACH, Found, Interest, Path, Scanner, Want};
+use crate::llm::json::{EACH, Found, Interest, Path, Scanner, Table, Want};
+
+static TABLE: Table<usize> = Table::new(INTERESTS);
 
 /// One of each kind at places that documents have; none lies within another,
 /// as what is within a wanted value is not reported.
@@ -58,7 +60,7 @@ impl Seen {
 /// If that does not hold.
 pub fn of_json(bytes: &[u8]) {
     let (seen, keys, end, has_met_oversized) = check_splits(bytes, |pieces| {
-        let mut scanner = Scanner::new(INTERESTS);
+        let mut scanner = Scanner::new(&TABLE);
         let (mut seen, mut keys) = (Vec::new(), Vec::new());
         for piece in pieces {
             scanner.push(piece, |found| match found {

@@ -1,5 +1,5 @@
 //! The walk over a document: one byte or one string at a time, with a stack of
-//! containers, each of which knows which interests lead into it.
+//! containers, each of which knows where the paths of the table lead in it.
 
 #![deny(
     clippy::indexing_slicing,
@@ -8,21 +8,21 @@
     clippy::panic
 )]
 
-use super::route::{Led, Routes, lead_by, select};
 use super::string::{Escape, plain, step};
+use super::table::{Place, Table, Tree};
 use super::taker::{Begun, Taker};
-use super::{Document, EACH, Found, Interest, JsonError};
+use super::{Document, Found, JsonError};
 
 /// Deepest nesting followed. Parsers of the providers stop at or before this;
-/// a level costs 32 bytes.
+/// a level costs 4 bytes.
 pub(super) const DEPTH_MAX: usize = 256;
+
+/// Containers for which there is room from the first on: most documents need no more.
+const DEPTH_MOSTLY: usize = 16;
 
 /// Longest key, in encoded bytes, that is compared with a path: six times
 /// (`\u0061`) the longest name that any path has.
 pub(super) const KEY_LEN_MAX: usize = 256;
-
-/// Most interests in one table: one bit each.
-const INTERESTS_MAX: usize = u64::BITS as usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -33,10 +33,8 @@ enum Kind {
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     kind: Kind,
-    /// Interests whose path leads into this container.
-    live: u64,
-    /// Where each element of an array leads.
-    each: Led,
+    /// Where this object is, or each element of this array.
+    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +57,8 @@ enum State {
 /// Walks one document after another.
 #[derive(Debug)]
 pub struct Scanner<S: 'static> {
-    interests: &'static [Interest<S>],
+    table: &'static Table<S>,
+    tree: &'static Tree,
     state: State,
     stack: Vec<Frame>,
     /// Bytes of the document in earlier pieces.
@@ -69,33 +68,24 @@ pub struct Scanner<S: 'static> {
     pub(super) key: Vec<u8>,
     key_at: usize,
     /// Where the last key leads.
-    key_led: Led,
-    /// Where a document as a whole leads.
-    root: Led,
-    routes: Routes,
+    key_place: Place,
     pub(super) taker: Taker<S>,
     close_at: usize,
 }
 
 impl<S: Copy> Scanner<S> {
-    /// A scanner at the beginning of a document. Interests past the 64th are
-    /// not looked for.
+    /// A scanner at the beginning of a document.
     #[must_use]
-    pub fn new(interests: &'static [Interest<S>]) -> Self {
-        debug_assert!(
-            interests.len() <= INTERESTS_MAX,
-            "a table has more than 64 interests"
-        );
+    pub fn new(table: &'static Table<S>) -> Self {
         Self {
-            interests,
+            table,
+            tree: table.tree(),
             state: State::Value,
             stack: Vec::new(),
             base: 0,
             key: Vec::new(),
             key_at: 0,
-            key_led: Led::default(),
-            root: Led::split(u64::MAX, 0, interests),
-            routes: Routes::default(),
+            key_place: Place::NOWHERE,
             taker: Taker::default(),
             close_at: 0,
         }
@@ -107,7 +97,6 @@ impl<S: Copy> Scanner<S> {
         self.stack.clear();
         self.base = 0;
         self.taker.reset();
-        self.routes.begin();
     }
 
     /// Whether a wanted value was ever too large to be handed out.
@@ -202,7 +191,9 @@ impl<S: Copy> Scanner<S> {
                     self.state = State::Broken(JsonError::Malformed);
                 }
             }
-            (State::Value | State::ValueOrClose, _) => self.begin_value(byte, at, found),
+            (State::Value | State::ValueOrClose, _) => {
+                return self.begin_value(byte, bytes, at, found);
+            }
             (State::KeyOrClose | State::Key, b'"') => return self.begin_key(bytes, at),
             (State::Colon, b':') => self.state = State::Value,
             (State::CommaOrClose, b',') => {
@@ -218,8 +209,7 @@ impl<S: Copy> Scanner<S> {
         let next = at.saturating_add(1);
         self.key_at = self.base.saturating_add(at);
         if let Some(name) = plain(bytes.get(next..).unwrap_or_default()) {
-            let (live, depth) = (self.live(), self.stack.len());
-            self.key_led = self.routes.lead(name, live, depth, self.interests);
+            self.key_place = self.tree.member(self.place(), name);
             let end = next.saturating_add(name.len()).saturating_add(1);
             // Mostly without white space.
             if bytes.get(end) == Some(&b':') {
@@ -235,20 +225,27 @@ impl<S: Copy> Scanner<S> {
         next
     }
 
-    fn begin_value(&mut self, byte: u8, at: usize, found: &mut impl FnMut(Found<'_, S>)) {
+    fn begin_value(
+        &mut self,
+        byte: u8,
+        bytes: &[u8],
+        at: usize,
+        found: &mut impl FnMut(Found<'_, S>),
+    ) -> usize {
+        let next = at.saturating_add(1);
         let depth = self.stack.len();
-        let led = match self.stack.last() {
-            None => self.root,
+        let place = match self.stack.last() {
+            None => Place::ROOT,
             Some(Frame {
                 kind: Kind::Object, ..
-            }) => self.key_led,
+            }) => self.key_place,
             Some(Frame {
                 kind: Kind::Array,
-                each,
-                ..
-            }) => *each,
+                place,
+            }) => *place,
         };
-        if led.here != 0 {
+        let wanted = self.tree.wanted(place);
+        if wanted != 0 {
             let value = Begun {
                 first: byte,
                 at,
@@ -256,37 +253,42 @@ impl<S: Copy> Scanner<S> {
                 key_at: self.key_at,
                 depth,
             };
-            for (interest, wanted) in select(led.here, self.interests) {
+            for (interest, wanted) in self.table.select(wanted) {
                 self.taker.begin(*wanted, interest, &value, found);
             }
         }
-        let is_open = matches!(byte, b'{' | b'[');
-        if is_open && depth >= DEPTH_MAX {
-            self.state = State::Broken(JsonError::TooDeep);
-            return;
-        }
         self.state = match byte {
-            b'"' => State::String(Escape::No),
-            b'{' => State::KeyOrClose,
-            b'[' => State::ValueOrClose,
+            b'"' => {
+                // Most end in the same piece, and at once.
+                if let Some(text) = plain(bytes.get(next..).unwrap_or_default()) {
+                    self.taker.add_text(text, found);
+                    let end = next.saturating_add(text.len()).saturating_add(1);
+                    self.end_value(bytes, end, found);
+                    return end;
+                }
+                State::String(Escape::No)
+            }
+            b'{' => self.open(Kind::Object, place),
+            b'[' => self.open(Kind::Array, self.tree.element(place)),
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => State::Scalar,
             _ => State::Broken(JsonError::Malformed),
         };
-        if is_open {
-            self.open(byte, led.deeper);
-        }
+        next
     }
 
-    /// Begins a container that interests lead into.
-    fn open(&mut self, byte: u8, live: u64) {
-        let (kind, each) = if byte == b'{' {
-            (Kind::Object, Led::default())
-        } else {
-            let depth = self.stack.len().saturating_add(1);
-            let each = lead_by(EACH.as_bytes(), live, depth, self.interests);
-            (Kind::Array, Led::split(each, depth, self.interests))
-        };
-        self.stack.push(Frame { kind, live, each });
+    /// Begins a container.
+    fn open(&mut self, kind: Kind, place: Place) -> State {
+        if self.stack.len() >= DEPTH_MAX {
+            return State::Broken(JsonError::TooDeep);
+        }
+        if self.stack.is_empty() {
+            self.stack.reserve(DEPTH_MOSTLY);
+        }
+        self.stack.push(Frame { kind, place });
+        match kind {
+            Kind::Object => State::KeyOrClose,
+            Kind::Array => State::ValueOrClose,
+        }
     }
 
     /// A value ended before index `end` of this piece.
@@ -331,7 +333,7 @@ impl<S: Copy> Scanner<S> {
         let rest = bytes.get(at..).unwrap_or_default();
         let step = step(escape, rest);
         // Nobody asks for anything in most objects: their keys need no reading.
-        if self.live() != 0 && self.key.len() <= KEY_LEN_MAX {
+        if self.place() != Place::NOWHERE && self.key.len() <= KEY_LEN_MAX {
             let read = rest.get(..step.consumed).unwrap_or_default();
             let room = KEY_LEN_MAX.saturating_add(1).saturating_sub(self.key.len());
             self.key.extend_from_slice(read.get(..room).unwrap_or(read));
@@ -339,7 +341,7 @@ impl<S: Copy> Scanner<S> {
         match step.escape {
             Some(escape) => self.state = State::KeyString(escape),
             None => {
-                self.key_led = self.lead_by_encoded_key();
+                self.key_place = self.place_of_encoded_key();
                 self.state = State::Colon;
             }
         }
@@ -359,19 +361,20 @@ impl<S: Copy> Scanner<S> {
         end
     }
 
-    /// Interests that lead into the current container.
-    fn live(&self) -> u64 {
-        self.stack.last().map_or(0, |frame| frame.live)
+    /// Where the current container is, or each of its elements.
+    fn place(&self) -> Place {
+        self.stack
+            .last()
+            .map_or(Place::NOWHERE, |frame| frame.place)
     }
 
     /// Where the key leads that was gathered.
-    fn lead_by_encoded_key(&mut self) -> Led {
-        let (live, depth) = (self.live(), self.stack.len());
-        if live == 0 || self.key.len() > KEY_LEN_MAX {
-            return Led::default();
+    fn place_of_encoded_key(&self) -> Place {
+        let place = self.place();
+        if place == Place::NOWHERE || self.key.len() > KEY_LEN_MAX {
+            return Place::NOWHERE;
         }
         let decoded: String = serde_json::from_slice(&self.key).unwrap_or_default();
-        self.routes
-            .lead(decoded.as_bytes(), live, depth, self.interests)
+        self.tree.member(place, decoded.as_bytes())
     }
 }

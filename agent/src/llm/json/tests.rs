@@ -13,7 +13,7 @@ enum Slot {
     Choice,
 }
 
-const TABLE: &[Interest<Slot>] = &[
+static TABLE: Table<Slot> = Table::new(&[
     Interest {
         path: &["model"],
         want: Want::Value,
@@ -49,12 +49,12 @@ const TABLE: &[Interest<Slot>] = &[
         want: Want::Source,
         slot: Slot::Tools,
     },
-];
+]);
 
 /// What was found, in words, and how the document ended.
 fn read(pieces: &[&[u8]]) -> (Vec<String>, Result<Document, JsonError>) {
     let mut all: Vec<Vec<u8>> = Vec::new();
-    let mut scanner = Scanner::new(TABLE);
+    let mut scanner = Scanner::new(&TABLE);
     let document = pieces.concat();
     for piece in pieces {
         scanner.push(piece, |found| {
@@ -227,7 +227,7 @@ fn depth_and_size_are_bounded() {
 
     let large = format!(r#"{{"model":"{}","usage":1}}"#, "x".repeat(VALUE_LEN_MAX));
     for piece in [large.len(), 1000, 7] {
-        let mut scanner = Scanner::new(TABLE);
+        let mut scanner = Scanner::new(&TABLE);
         let mut slots = Vec::new();
         for bytes in large.as_bytes().chunks(piece) {
             scanner.push(bytes, |found| {
@@ -249,7 +249,7 @@ fn a_key_of_any_length_costs_no_memory() {
         let pieces: Vec<&[u8]> = document.as_bytes().chunks(piece).collect();
         assert_eq!(read(&pieces).0, ["Model=2"]);
     }
-    let mut scanner = Scanner::new(TABLE);
+    let mut scanner = Scanner::new(&TABLE);
     scanner.push(document.as_bytes(), |_| {});
     assert!(scanner.key.capacity() <= 2 * KEY_LEN_MAX + 2);
 }
@@ -261,7 +261,7 @@ fn a_byte_order_mark_is_skipped() {
 
 #[test]
 fn a_scanner_reads_one_document_after_another() {
-    let mut scanner = Scanner::new(TABLE);
+    let mut scanner = Scanner::new(&TABLE);
     scanner.push(br#"{"model":"cut"#, |_| {});
     scanner.reset();
     let mut count = 0;

@@ -8,7 +8,7 @@
 )]
 
 use super::turns::Turns;
-use crate::llm::json::{Found, Interest, Scanner};
+use crate::llm::json::{Found, Scanner, Table};
 use crate::llm::observation::Problem;
 use crate::llm::websocket::{Compression, Piece, Reader, WebSocketError};
 
@@ -31,10 +31,10 @@ pub(super) struct Documents<S: 'static> {
 }
 
 impl<S: Copy> Documents<S> {
-    pub(super) fn new(interests: &'static [Interest<S>], compression: Compression) -> Self {
+    pub(super) fn new(table: &'static Table<S>, compression: Compression) -> Self {
         Self {
             frames: Reader::new(compression),
-            scanner: Scanner::new(interests),
+            scanner: Scanner::new(table),
         }
     }
 

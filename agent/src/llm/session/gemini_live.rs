@@ -23,7 +23,7 @@ use super::Event;
 use super::documents::{Documents, Step};
 use super::turns::{Call, Opening, Turn, Turns};
 use crate::llm::gemini;
-use crate::llm::json::{EACH, Interest, Path, Want};
+use crate::llm::json::{EACH, Interest, Path, Table, Want};
 use crate::llm::observation::Observation;
 use crate::llm::reading::{Draft, Reading, Slot, label};
 use crate::llm::request::RequestFacts;
@@ -60,7 +60,7 @@ const fn response(path: Path, want: Want, slot: Slot) -> Interest<Told> {
     told(path, want, Told::Response(slot))
 }
 
-const ASKED: &[Interest<Asked>] = &[
+static ASKED: Table<Asked> = Table::new(&[
     asked(&["setup", "model"], Want::Scalar, Asked::Model),
     asked(
         &["clientContent", "turnComplete"],
@@ -79,9 +79,9 @@ const ASKED: &[Interest<Asked>] = &[
     ),
     asked(&["toolResponse"], Want::Mark, Asked::ToolResponse),
     asked(&["tool_response"], Want::Mark, Asked::ToolResponse),
-];
+]);
 
-const TOLD: &[Interest<Told>] = &[
+static TOLD: Table<Told> = Table::new(&[
     told(&["serverContent", "modelTurn"], Want::Mark, Told::Content),
     told(&["toolCall"], Want::Mark, Told::Content),
     told(
@@ -122,7 +122,7 @@ const TOLD: &[Interest<Told>] = &[
     response(&["usageMetadata"], Want::Value, Slot::Usage),
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "status"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// A message of the application.
 #[derive(Debug, Default)]
@@ -164,8 +164,8 @@ struct State {
 impl GeminiLive {
     pub(super) fn new(compression: Compression) -> Self {
         Self {
-            sent: Documents::new(ASKED, compression),
-            received: Documents::new(TOLD, compression),
+            sent: Documents::new(&ASKED, compression),
+            received: Documents::new(&TOLD, compression),
             request: Request::default(),
             said: Said::default(),
             state: State::default(),

@@ -16,7 +16,7 @@ use super::Event;
 use super::documents::{Documents, Step};
 use super::turns::{Call, Opening, Turns};
 use crate::llm::format::Format;
-use crate::llm::json::{Interest, Path, Want};
+use crate::llm::json::{Interest, Path, Table, Want};
 use crate::llm::observation::Observation;
 use crate::llm::reading::{Draft, Reading, Slot, label, seconds};
 use crate::llm::request::RequestFacts;
@@ -41,7 +41,10 @@ const fn response(path: Path, want: Want, slot: Slot) -> Interest<Told> {
     told(path, want, Told::Response(slot))
 }
 
-const TOLD: &[Interest<Told>] = &[
+/// Nothing is read of what the application says but that it closes.
+static ASKED: Table<Told> = Table::new(&[]);
+
+static TOLD: Table<Told> = Table::new(&[
     told(&["type"], Want::Scalar, Told::Kind),
     told(&["session", "model"], Want::Scalar, Told::SessionModel),
     told(&["usage", "seconds"], Want::Scalar, Told::Seconds),
@@ -76,7 +79,7 @@ const TOLD: &[Interest<Told>] = &[
         Slot::ErrorCode,
     ),
     response(&["event", "delta"], Want::Text, Slot::Text),
-];
+]);
 
 /// An event of upstream.
 #[derive(Debug, Default)]
@@ -101,9 +104,8 @@ impl OpenAiLive {
     /// `model` is what the address names.
     pub(super) fn new(model: Option<String>, compression: Compression) -> Self {
         Self {
-            // Nothing is read of what the application says but that it closes.
-            sent: Documents::new(&[], compression),
-            received: Documents::new(TOLD, compression),
+            sent: Documents::new(&ASKED, compression),
+            received: Documents::new(&TOLD, compression),
             said: Said::default(),
             model,
             usage: Usage::default(),

@@ -17,7 +17,7 @@
 use super::Event;
 use super::documents::{Documents, Step};
 use super::turns::{Call, Opening, Turn, Turns};
-use crate::llm::json::{Interest, Path, Want};
+use crate::llm::json::{Interest, Path, Table, Want};
 use crate::llm::observation::Observation;
 use crate::llm::openai_usage;
 use crate::llm::reading::{Draft, Reading, Slot, label};
@@ -61,10 +61,10 @@ const SESSION: [Interest<Told>; 4] = [
 ];
 
 /// What is read of an event of the application.
-const SENT: &[Interest<Told>] = &SESSION;
+static SENT: Table<Told> = Table::new(&SESSION);
 
 /// What is read of an event of upstream.
-const RECEIVED: &[Interest<Told>] = &[
+static RECEIVED: Table<Told> = Table::new(&[
     SESSION[0],
     SESSION[1],
     SESSION[2],
@@ -100,7 +100,7 @@ const RECEIVED: &[Interest<Told>] = &[
     response(&["error"], Want::Mark, Slot::Error),
     response(&["error", "code"], Want::Scalar, Slot::ErrorCode),
     response(&["error", "type"], Want::Scalar, Slot::ErrorType),
-];
+]);
 
 /// An event of upstream.
 #[derive(Debug, Default)]
@@ -156,8 +156,8 @@ impl Realtime {
     /// `model` is what the address names.
     pub(super) fn new(model: Option<String>, compression: Compression) -> Self {
         Self {
-            sent: Documents::new(SENT, compression),
-            received: Documents::new(RECEIVED, compression),
+            sent: Documents::new(&SENT, compression),
+            received: Documents::new(&RECEIVED, compression),
             said: Said::default(),
             models: Models {
                 asked: model,

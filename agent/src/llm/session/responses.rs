@@ -17,7 +17,7 @@ use super::Event;
 use super::documents::{Documents, Step};
 use super::turns::{Call, Opening, Turn, Turns};
 use crate::llm::format::Format;
-use crate::llm::json::{Interest, Path, Want};
+use crate::llm::json::{Interest, Path, Table, Want};
 use crate::llm::openai_responses;
 use crate::llm::reading::{Draft, Reading, Slot, code, count, label};
 use crate::llm::request::{RequestFacts, RequestSlot};
@@ -50,13 +50,15 @@ const fn scalar<S>(path: Path, slot: S) -> Interest<S> {
     }
 }
 
+static ASKED: Table<Asked> = Table::new(ASKED_ROWS);
+
 /// A request as over HTTP, and what it says of its place on the socket.
 #[expect(
     clippy::indexing_slicing,
     reason = "in a constant: out of bounds does not compile"
 )]
-const ASKED: &[Interest<Asked>] = &{
-    const REQUEST: &[Interest<RequestSlot>] = openai_responses::REQUEST;
+const ASKED_ROWS: &[Interest<Asked>] = &{
+    const REQUEST: &[Interest<RequestSlot>] = openai_responses::REQUEST_ROWS;
     let mut table = [scalar(&["type"], Asked::Kind); REQUEST.len() + 4];
     table[1] = scalar(&["stream_id"], Asked::Lane);
     table[2] = scalar(&["generate"], Asked::Silence("false"));
@@ -77,13 +79,15 @@ const ASKED: &[Interest<Asked>] = &{
     table
 };
 
+static TOLD: Table<Told> = Table::new(TOLD_ROWS);
+
 /// An event as over HTTP, and what it says of its place on the socket.
 #[expect(
     clippy::indexing_slicing,
     reason = "in a constant: out of bounds does not compile"
 )]
-const TOLD: &[Interest<Told>] = &{
-    const EVENT: &[Interest<Slot>] = openai_responses::EVENT;
+const TOLD_ROWS: &[Interest<Told>] = &{
+    const EVENT: &[Interest<Slot>] = openai_responses::EVENT_ROWS;
     let mut table = [scalar(&["stream_id"], Told::Lane); EVENT.len() + 2];
     table[1] = scalar(&["status"], Told::HttpStatus);
     let mut at = 0;
@@ -132,8 +136,8 @@ pub(super) struct Responses {
 impl Responses {
     pub(super) fn new(compression: Compression) -> Self {
         Self {
-            sent: Documents::new(ASKED, compression),
-            received: Documents::new(TOLD, compression),
+            sent: Documents::new(&ASKED, compression),
+            received: Documents::new(&TOLD, compression),
             request: Request::default(),
             said: Said::default(),
             model: None,
