@@ -314,7 +314,7 @@ fn take_iterations(raw: &[u8], counts: &mut Counts) {
             _ => {}
         }
     }
-    counts.beside = beside;
+    counts.beside = beside.map(Box::new);
 }
 
 /// What was used by the model that answered, and by others, from the last value
@@ -323,7 +323,8 @@ pub(super) fn stated(counts: &Counts, facts: &RequestFacts) -> Stated {
     let (own, declined) = hops(counts);
     let mut others = counts.others.clone();
     others.extend(declined);
-    let own = counts.beside.map_or(own, |beside| own.plus(&beside));
+    let beside = counts.beside.as_deref();
+    let own = beside.map_or(own, |beside| own.plus(beside));
     Stated {
         own: inclusive(own, facts),
         others: others.map(|usage| inclusive(usage, facts)),

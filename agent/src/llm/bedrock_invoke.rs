@@ -334,7 +334,7 @@ pub(super) fn parse_metrics(raw: &[u8]) -> Usage {
 
 /// What was used, in weir's terms. What the model stated itself comes first.
 pub(super) fn stated(counts: &Counts, facts: &RequestFacts) -> Stated {
-    let mut usage = counts.fallback.unwrap_or_default();
+    let mut usage = counts.fallback.as_deref().copied().unwrap_or_default();
     usage.merge(&counts.usage);
     let counts = Counts {
         usage,
@@ -378,9 +378,9 @@ mod tests {
     #[test]
     fn metrics_fill_only_what_the_model_did_not_state() {
         let mut counts = parse(br#"{"input_tokens":10,"output_tokens":3}"#);
-        counts.fallback = Some(parse_metrics(
-            br#"{"inputTokenCount":99,"outputTokenCount":98,"cacheReadInputTokenCount":1}"#,
-        ));
+        let metrics =
+            br#"{"inputTokenCount":99,"outputTokenCount":98,"cacheReadInputTokenCount":1}"#;
+        counts.fallback = Some(parse_metrics(metrics).into());
         let usage = stated(&counts, &RequestFacts::default()).own;
         assert_eq!((usage.input, usage.output), (Some(11), Some(3)));
     }

@@ -42,7 +42,8 @@ pub struct Inspector {
     session: Option<RpcSession>,
     ends_session: bool,
     request: Request,
-    response: Option<Response>,
+    /// Boxed, as there is none for long, and it is moved at the end.
+    response: Option<Box<Response>>,
     problems: Problems,
 }
 
@@ -85,7 +86,7 @@ impl Inspector {
             &mut self.problems,
         );
         response.reading.vocabulary = self.request.facts.vocabulary();
-        self.response = Some(response);
+        self.response = Some(Box::new(response));
     }
 
     /// Reads bytes of the response body, as received.

@@ -205,8 +205,8 @@ pub(super) static RESPONSE: Table<Slot> = Table::new(&[
 /// What was used: by the usage, or else by the server's own timings. Where other
 /// models did the work, the usage is their sum, or nobody knows what is whose.
 pub(super) fn stated(counts: &Counts) -> Stated {
-    let own = match counts.fallback {
-        Some(fallback) if counts.usage.is_empty() => fallback,
+    let own = match &counts.fallback {
+        Some(fallback) if counts.usage.is_empty() => **fallback,
         Some(_) | None => counts.usage,
     };
     if !counts.is_passed_on {

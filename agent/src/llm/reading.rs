@@ -11,6 +11,8 @@
     clippy::panic
 )]
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::value::RawValue;
@@ -211,7 +213,7 @@ impl Draft {
                     Slot::Timings => {
                         let usage = openai_usage::parse_timings(raw);
                         if !usage.is_empty() {
-                            self.counts.get_or_insert_default().fallback = Some(usage);
+                            self.counts.get_or_insert_default().fallback = Some(usage.into());
                         }
                         return;
                     }
@@ -221,7 +223,7 @@ impl Draft {
                     Slot::Fallback => {
                         let usage = bedrock_invoke::parse_metrics(raw);
                         if !usage.is_empty() {
-                            self.counts.get_or_insert_default().fallback = Some(usage);
+                            self.counts.get_or_insert_default().fallback = Some(usage.into());
                         }
                         return;
                     }
@@ -231,10 +233,7 @@ impl Draft {
                     Slot::Drawer => (&mut self.drawer, label(raw)),
                     Slot::Usage => {
                         let counts = parse(raw);
-                        if !counts.is_empty() {
-                            self.counts.get_or_insert_default().merge(counts);
-                        }
-                        return;
+                        return self.merge(counts);
                     }
                     Slot::Choice | Slot::Error | Slot::Text | Slot::Piece(_) => return,
                 };
@@ -273,8 +272,16 @@ impl Draft {
             // Which may have a fraction.
             newer.usage.seconds = seconds(raw);
         }
-        if !newer.is_empty() {
-            self.counts.get_or_insert_default().merge(newer);
+        self.merge(newer);
+    }
+
+    fn merge(&mut self, newer: Counts) {
+        if newer.is_empty() {
+            return;
+        }
+        match &mut self.counts {
+            Some(known) => known.merge(newer),
+            None => self.counts = Some(Box::new(newer)),
         }
     }
 
@@ -348,10 +355,11 @@ pub(super) struct Counts {
     pub(super) total: Option<u64>,
     /// Prompt tokens of tools, beside the input.
     pub(super) tool_input: Option<u64>,
-    /// What the host counts, where the model says nothing.
-    pub(super) fallback: Option<Usage>,
+    /// What the host counts, where the model says nothing. Boxed like the next, as
+    /// few responses have them.
+    pub(super) fallback: Option<Box<Usage>>,
     /// Spent by the same model beside what `usage` says, and to be added to it.
-    pub(super) beside: Option<Usage>,
+    pub(super) beside: Option<Box<Usage>>,
     /// Spent by others, likewise.
     pub(super) others: Shares,
     /// The models that had a go at a message until one answered, of which the
@@ -375,8 +383,8 @@ impl Counts {
         self.usage.merge(&newer.usage);
         self.total = newer.total.or(self.total);
         self.tool_input = newer.tool_input.or(self.tool_input);
-        self.fallback = newer.fallback.or(self.fallback);
-        self.beside = newer.beside.or(self.beside);
+        self.fallback = newer.fallback.or(self.fallback.take());
+        self.beside = newer.beside.or(self.beside.take());
         if !newer.others.is_empty() {
             self.others = newer.others;
         }
@@ -399,9 +407,10 @@ impl Counts {
     /// Counts of another response, beside those of the ones before.
     pub(super) fn add(&mut self, other: Self) {
         let usage = self.usage.plus(&other.usage);
-        let beside = match (self.beside, other.beside) {
-            (Some(one), Some(other)) => Some(one.plus(&other)),
-            (known, None) | (None, known) => known,
+        let beside = match (self.beside.take(), &other.beside) {
+            (Some(one), Some(other)) => Some(one.plus(other).into()),
+            (Some(one), None) => Some(one),
+            (None, other) => other.clone(),
         };
         let mut others = std::mem::take(&mut self.others);
         others.extend(other.others.clone());
@@ -413,8 +422,8 @@ impl Counts {
 
     /// All that the model used, where what stands beside the usage is not in it.
     pub(super) fn sum(&self) -> Usage {
-        self.beside
-            .map_or(self.usage, |beside| self.usage.plus(&beside))
+        let beside = self.beside.as_deref();
+        beside.map_or(self.usage, |beside| self.usage.plus(beside))
     }
 
     /// One count.
@@ -449,8 +458,9 @@ pub(super) struct Reading {
     pub(super) counts: Counts,
     /// The model that draws the images of this response.
     pub(super) drawer: Option<String>,
-    /// What the head of the response counts.
-    pub(super) head_usage: Usage,
+    /// Tokens by the head of the response.
+    pub(super) head_input: Option<u64>,
+    pub(super) head_output: Option<u64>,
     pub(super) error: Option<String>,
     /// How a remote procedure call came out.
     pub(super) rpc_outcome: Option<RpcOutcome>,
@@ -508,11 +518,15 @@ impl Reading {
 }
 
 /// A string. `null` is the common case of anything else, and no error.
-fn string(raw: &[u8]) -> Option<String> {
-    if raw.first() == Some(&b'"') {
-        serde_json::from_slice(raw).ok()
-    } else {
-        None
+fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix(b"\"")?;
+    let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | ..b' ');
+    match inner.strip_suffix(b"\"") {
+        // Most are as they are written.
+        Some(inner) if inner.iter().all(is_plain) => {
+            std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+        }
+        _ => serde_json::from_slice(raw).ok().map(Cow::Owned),
     }
 }
 

@@ -90,7 +90,13 @@ impl RequestFacts {
             Found::Value { slot, raw, .. } => match slot {
                 RequestSlot::Model => self.model = label(raw).or(self.model.take()),
                 RequestSlot::Drawer => self.drawer = label(raw).or(self.drawer.take()),
-                RequestSlot::Stream => self.stream = serde_json::from_slice(raw).ok(),
+                RequestSlot::Stream => {
+                    self.stream = match raw {
+                        b"true" => Some(true),
+                        b"false" => Some(false),
+                        _ => None,
+                    };
+                }
                 RequestSlot::Background => self.is_background = raw == b"true",
                 RequestSlot::StreamFormat => self.stream = Some(raw == b"\"sse\""),
                 RequestSlot::RpcMethod => self.take_method(code(raw)),
