@@ -18,6 +18,7 @@ mod sheet;
 mod tier;
 pub mod update;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -228,7 +229,11 @@ impl PriceTable {
     /// comes first.
     fn find(&self, provider: &str, host: Option<&str>, id: &str) -> Option<(&str, &Model)> {
         let models = self.providers.get(provider)?;
-        let id = id.to_ascii_lowercase();
+        let id = if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(id.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(id)
+        };
         Place::of(host, &id).find(models, &id)
     }
 }

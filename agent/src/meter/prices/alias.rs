@@ -1,5 +1,7 @@
 //! The names a model goes by.
 
+use std::iter::{once, once_with};
+
 /// Prefixes by which Bedrock names the regions that an inference profile may use.
 pub(super) const PROFILES: [&str; 9] = [
     "us-gov.", "us.", "eu.", "apac.", "au.", "jp.", "ca.", "sa.", "global.",
@@ -19,7 +21,7 @@ pub(super) fn aliases(id: &str) -> impl Iterator<Item = &str> {
     let bare = without_prefix(regionless, &["anthropic.", "openai."]);
     [id, pathless, regionless, bare]
         .into_iter()
-        .flat_map(|name| [name, without_suffix(name)])
+        .flat_map(|name| once(name).chain(once_with(|| without_suffix(name))))
 }
 
 fn without_prefix<'a>(id: &'a str, prefixes: &[&str]) -> &'a str {
@@ -32,16 +34,10 @@ fn without_prefix<'a>(id: &'a str, prefixes: &[&str]) -> &'a str {
 /// Strips `@…`, `-vN`, `-vN:M` and then a date, `-YYYY-MM-DD` or `-YYYYMMDD`.
 fn without_suffix(id: &str) -> &str {
     let id = id.split('@').next().unwrap_or(id);
-    let id = match id.rsplit_once("-v") {
-        Some((rest, version))
-            if !version.is_empty()
-                && version
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b':') =>
-        {
-            rest
-        }
-        _ => id,
+    let unnumbered = id.trim_end_matches(|last: char| last.is_ascii_digit() || last == ':');
+    let id = match unnumbered.strip_suffix("-v") {
+        Some(rest) if unnumbered.len() < id.len() => rest,
+        Some(_) | None => id,
     };
     let is_date = |suffix: &str, dashes: &[usize]| {
         suffix.bytes().enumerate().all(|(at, byte)| {

@@ -65,15 +65,18 @@ pub(super) fn region_label(host: &str) -> Option<&str> {
 /// The region of AWS in a host name such as
 /// `bedrock-runtime.eu-west-1.amazonaws.com`.
 pub(super) fn aws_region(host: &str) -> Option<&str> {
-    host.split('.').find(|label| {
+    // Most hosts have no number at all.
+    let mut labels = host
+        .bytes()
+        .any(|byte| byte.is_ascii_digit())
+        .then(|| host.split('.'))?;
+    labels.find(|label| {
         let mut parts = label.rsplit('-');
         let is_numbered = parts
             .next()
             .is_some_and(|last| last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_digit()));
-        let words: Vec<_> = parts.collect();
-        let is_word =
-            |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
-        is_numbered && words.len() >= 2 && words.iter().all(is_word)
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+        is_numbered && parts.clone().count() >= 2 && parts.all(is_word)
     })
 }
 

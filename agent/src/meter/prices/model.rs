@@ -127,10 +127,15 @@ impl Model {
     /// amount more.
     fn factor(&self, call: &Call<'_>) -> Option<Decimal> {
         let is_listed = |of: fn(&Factor) -> bool| self.multipliers.keys().any(of);
-        let listed = |factor: &Factor| self.multipliers.get(factor).map(|rate| rate.0);
+        let listed = |is_it: &dyn Fn(&Factor) -> bool| {
+            let mut factors = self.multipliers.iter();
+            factors
+                .find(|(factor, _)| is_it(factor))
+                .map(|(_, rate)| rate.0)
+        };
         let region = match call.host.and_then(region_label) {
             // `api` and the like are no regions, which are named by two letters.
-            Some(label) => match listed(&Factor::Region(label.to_owned())) {
+            Some(label) => match listed(&|it| matches!(it, Factor::Region(at) if at == label)) {
                 None if label.len() == 2 && is_listed(|key| matches!(key, Factor::Region(_))) => {
                     return None;
                 }
@@ -140,19 +145,21 @@ impl Model {
         };
         let geo = match call.inference_geo {
             None | Some("" | "global" | "not_available") => None,
-            Some(geo) => match listed(&Factor::Geo(geo.to_owned())) {
+            Some(geo) => match listed(&|it| matches!(it, Factor::Geo(at) if at == geo)) {
                 None if is_listed(|key| matches!(key, Factor::Geo(_))) => return None,
                 factor => factor,
             },
         };
         let speed = match call.speed {
             None | Some("" | "standard") => None,
-            Some(speed) => Some(listed(&Factor::Speed(speed.to_owned()))?),
+            Some(speed) => Some(listed(
+                &|it| matches!(it, Factor::Speed(of) if of == speed),
+            )?),
         };
         let endpoint = call
             .host
             .filter(|host| is_regional_endpoint(host))
-            .and_then(|_| listed(&Factor::RegionalEndpoint));
+            .and_then(|_| listed(&|it| *it == Factor::RegionalEndpoint));
         [region, geo, speed, endpoint]
             .into_iter()
             .flatten()

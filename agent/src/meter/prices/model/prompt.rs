@@ -1,5 +1,7 @@
 //! A prompt taken apart: by length, by what was cached, by what it stands for.
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
 
 use super::super::file::{Prices, Scope};
@@ -9,18 +11,18 @@ use super::{cost, rate};
 use crate::llm::usage::Usage;
 
 /// The prices of a prompt by length.
-pub(super) struct Brackets {
+pub(super) struct Brackets<'a> {
     /// Of the tokens up to the first threshold, and of what is generated.
-    pub(super) first: Rates,
+    pub(super) first: Cow<'a, Rates>,
     /// Of those above a threshold, up to the next.
     further: Vec<(u64, Rates)>,
 }
 
-impl Brackets {
+impl<'a> Brackets<'a> {
     /// Those that apply to a prompt of so many tokens.
-    pub(super) fn of(tier: &Prices, input_tokens: u64) -> Self {
+    pub(super) fn of(tier: &'a Prices, input_tokens: u64) -> Self {
         let mut brackets = Self {
-            first: tier.rates.clone(),
+            first: Cow::Borrowed(&tier.rates),
             further: Vec::new(),
         };
         for above in tier
@@ -31,7 +33,7 @@ impl Brackets {
             let last = brackets
                 .further
                 .last()
-                .map_or(&brackets.first, |(_, rates)| rates);
+                .map_or(&*brackets.first, |(_, rates)| rates);
             // What the entry leaves out stays as it was at first: entries do
             // not build on each other, unless they are brackets.
             let base = match above.scope {
@@ -41,7 +43,7 @@ impl Brackets {
             let mut rates = base.clone();
             rates.extend(&above.rates);
             match above.scope {
-                Scope::Request => brackets.first = rates,
+                Scope::Request => brackets.first = Cow::Owned(rates),
                 Scope::Excess => brackets.further.push((above.tokens, rates)),
             }
         }
@@ -54,7 +56,9 @@ impl Brackets {
     pub(super) fn prompt(&self, input: u64, usage: &Usage) -> Option<Decimal> {
         let parts = prompt_parts(input, usage);
         if self.further.is_empty() {
-            return cost(&self.first, &parts.by_modality(&self.first)?);
+            let (by_cache, by_modality) = parts.by_modality(&self.first)?;
+            let apart = cost(&self.first, &by_modality)?;
+            return apart.checked_add(cost(&self.first, &by_cache)?);
         }
         // Nobody says which part of a prompt stands for what.
         if parts.has_modalities() {
@@ -65,7 +69,7 @@ impl Brackets {
         for (kind, tokens) in parts.by_cache() {
             let end = start + tokens;
             let mut from = 0;
-            let mut rates = &self.first;
+            let mut rates = &*self.first;
             let bounds = self
                 .further
                 .iter()
@@ -96,6 +100,9 @@ struct Prompt {
     read_audio: Option<u64>,
     read_image: Option<u64>,
 }
+
+/// Tokens of a prompt by their price.
+type Parts = [(Kind, u64); 5];
 
 /// Counts that contradict each other must not add up to more than the input.
 fn prompt_parts(input: u64, usage: &Usage) -> Prompt {
@@ -139,7 +146,7 @@ impl Prompt {
         self.audio > 0 || self.image > 0
     }
 
-    fn by_cache(&self) -> [(Kind, u64); 5] {
+    fn by_cache(&self) -> Parts {
         [
             (Kind::CacheRead, self.read),
             (Kind::CacheWrite12h, self.half_day),
@@ -149,9 +156,9 @@ impl Prompt {
         ]
     }
 
-    /// The parts with sound and images apart, where they have prices of their
-    /// own; `None` if it is not known what of them was cached, and matters.
-    fn by_modality(&self, rates: &Rates) -> Option<Vec<(Kind, u64)>> {
+    /// The parts, and apart from them sound and images, where they have prices of
+    /// their own; `None` if it is not known what of them was cached, and matters.
+    fn by_modality(&self, rates: &Rates) -> Option<(Parts, Vec<(Kind, u64)>)> {
         let mut parts = self.by_cache();
         let mut apart = Vec::new();
         let modalities = [
@@ -169,9 +176,11 @@ impl Prompt {
             ),
         ];
         for (tokens, stated_read, fresh_kind, read_kind) in modalities {
-            let costs_the_same = rate(rates, fresh_kind) == rate(rates, Kind::Input)
-                && rate(rates, read_kind) == rate(rates, Kind::CacheRead);
-            if tokens == 0 || costs_the_same {
+            let costs_the_same = || {
+                rate(rates, fresh_kind) == rate(rates, Kind::Input)
+                    && rate(rates, read_kind) == rate(rates, Kind::CacheRead)
+            };
+            if tokens == 0 || costs_the_same() {
                 continue;
             }
             let read = match stated_read {
@@ -187,7 +196,6 @@ impl Prompt {
             *plain = plain.checked_sub(fresh)?;
             apart.extend([(fresh_kind, fresh), (read_kind, read)]);
         }
-        apart.extend(parts);
-        Some(apart)
+        Some((parts, apart))
     }
 }
