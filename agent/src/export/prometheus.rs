@@ -252,7 +252,7 @@ impl Metrics {
         let provider = self.providers.admit(record.provider.as_deref());
         self.exchanges
             .with_label_values(&[
-                provider.as_str(),
+                &*provider,
                 operation,
                 status_class(record.status),
                 record.outcome.as_str(),
@@ -325,11 +325,12 @@ impl Metrics {
         let Some((rpc, method)) = mcp(record) else {
             return false;
         };
+        let error_type = error_type(record);
         self.mcp_duration
             .with_label_values(&[
                 self.methods.admit(Some(method)),
                 self.tools.admit_or_empty(rpc.tool.as_deref()),
-                self.errors.admit_or_empty(error_type(record).as_deref()),
+                self.errors.admit_or_empty(error_type.as_deref()),
             ])
             .observe(record.duration_ms.as_secs_f64());
         true
@@ -362,7 +363,8 @@ impl Metrics {
                 }
             }
         }
-        let error_type = self.errors.admit_or_empty(error_type(record).as_deref());
+        let error_type = error_type(record);
+        let error_type = self.errors.admit_or_empty(error_type.as_deref());
         self.operation_duration
             .with_label_values(&[
                 operation,

@@ -1,5 +1,6 @@
 //! Label values from outside, of which there is a bounded number.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -32,35 +33,36 @@ impl Bounded {
         }
     }
 
-    /// The value to use in a label for `value`.
-    pub(super) fn admit(&self, value: Option<&str>) -> String {
+    /// The value to use in a label for `value`: mostly that itself.
+    pub(super) fn admit<'a>(&self, value: Option<&'a str>) -> Cow<'a, str> {
         let Some(value) = value.filter(|value| !value.is_empty()) else {
-            return UNKNOWN.to_owned();
+            return UNKNOWN.into();
         };
         let cut = value
             .get(..value.floor_char_boundary(VALUE_LEN_MAX))
             .unwrap_or_default();
-        let clean: String = cut
-            .chars()
-            .map(|char| if char.is_control() { '_' } else { char })
-            .collect();
+        let clean: Cow<'_, str> = if cut.contains(char::is_control) {
+            cut.replace(char::is_control, "_").into()
+        } else {
+            cut.into()
+        };
         // A set of strings is whole after any panic.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.contains(&clean) {
+        if seen.contains(&*clean) {
             return clean;
         }
         if seen.len() >= self.most {
             self.overflow.inc();
-            return OTHER.to_owned();
+            return OTHER.into();
         }
-        seen.insert(clean.clone());
+        seen.insert(clean.clone().into_owned());
         clean
     }
 
     /// As [`admit`](Self::admit), where the conventions leave out what is not
     /// known: an empty value is no label.
-    pub(super) fn admit_or_empty(&self, value: Option<&str>) -> String {
-        value.map_or_else(String::new, |value| self.admit(Some(value)))
+    pub(super) fn admit_or_empty<'a>(&self, value: Option<&'a str>) -> Cow<'a, str> {
+        value.map_or_else(Cow::default, |value| self.admit(Some(value)))
     }
 }
 
