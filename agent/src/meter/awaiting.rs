@@ -85,10 +85,12 @@ impl Awaiting {
         held: Held,
         ended: OutcomeKind,
     ) {
+        let Some((session, part)) = part else {
+            return held.hand_in(&*self.sink);
+        };
         let now = (self.clock)();
         match part {
-            None => held.hand_in(&*self.sink),
-            Some((session, Part::Call(id))) => {
+            Part::Call(id) => {
                 let since = held.since;
                 let (released, displaced) = {
                     let mut calls = self.lock();
@@ -100,14 +102,14 @@ impl Awaiting {
                 }
                 self.release(released, now);
             }
-            Some((session, Part::Cancel(id))) => {
+            Part::Cancel(id) => {
                 held.hand_in(&*self.sink);
                 let cancelled = self.lock().cancel(host, &session, &id, now);
                 if let Some(call) = cancelled {
                     self.leave(call, OutcomeKind::ClientGone, CANCELLED, now);
                 }
             }
-            Some((session, Part::End)) => {
+            Part::End => {
                 held.hand_in(&*self.sink);
                 let over = self.lock().close(host, &session);
                 let (outcome, error) = match (session, ended) {

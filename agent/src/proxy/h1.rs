@@ -182,7 +182,7 @@ enum Answered {
 impl<C: Connection> Legs<C> {
     /// One request and its response.
     async fn exchange(&mut self, call: &Intercepted) -> Next {
-        let head = match self.next_head(call).await {
+        let mut head = match self.next_head(call).await {
             Ok(head) => head,
             Err(ending) => return Next::End(ending),
         };
@@ -190,7 +190,8 @@ impl<C: Connection> Legs<C> {
         let provider = Some(&call.provider);
         let target = classify(&head.method, &head.target, provider, &head.headers);
         let api = target.api;
-        let opening = call.opening(Protocol::H1, target, head.headers.clone());
+        let headers = std::mem::take(&mut head.headers);
+        let opening = call.opening(Protocol::H1, target, headers);
         let exchange = Exchange::open(opening, SystemTime::now(), &call.proxy.meter);
         if let Some(refusal) = objection(&head, call) {
             return Next::End(self.refuse(&refusal, call, exchange).await);

@@ -6,6 +6,8 @@
 //! segment; `{model}` and `{id}` are remembered. What follows a `:` is a verb,
 //! compared with what follows the last `:` of the segment.
 
+use memchr::memrchr;
+
 /// Most segments of a path that are looked at: more than any pattern has.
 const SEGMENTS_MAX: usize = 8;
 
@@ -46,7 +48,17 @@ impl<'a> Path<'a> {
         };
         let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty());
         let mut segments = [""; SEGMENTS_MAX];
-        let slots = segments.iter_mut().zip(bare.unwrap_or(path).rsplit('/'));
+        let mut left = Some(bare.unwrap_or(path));
+        let from_the_right = std::iter::from_fn(|| {
+            let rest = left.take()?;
+            let slash = memrchr(b'/', rest.as_bytes()).and_then(|at| rest.split_at_checked(at));
+            let Some((before, segment)) = slash else {
+                return Some(rest);
+            };
+            left = Some(before);
+            segment.strip_prefix('/')
+        });
+        let slots = segments.iter_mut().zip(from_the_right);
         let count = slots.map(|(slot, segment)| *slot = segment).count();
         Self { segments, count }
     }

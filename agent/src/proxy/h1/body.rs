@@ -13,7 +13,10 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Body {
     kind: Kind,
-    payload: Vec<Range<usize>>,
+    /// Where the payload is in the bytes taken last: all of it but that in chunks,
+    /// and those.
+    whole: Range<usize>,
+    chunks: Vec<Range<usize>>,
 }
 
 #[derive(Debug)]
@@ -32,25 +35,26 @@ impl Body {
         };
         Self {
             kind,
-            payload: Vec::new(),
+            whole: 0..0,
+            chunks: Vec::new(),
         }
     }
 
     /// Takes what belongs to the body off the buffer, as it is on the wire.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Bytes, ChunkError> {
-        self.payload.clear();
+        self.chunks.clear();
         let count = match &mut self.kind {
             Kind::Length { left } => {
                 let count = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
                     .min(buffer.len());
                 *left = left.saturating_sub(count as u64);
-                self.payload.push(0..count);
+                self.whole = 0..count;
                 count
             }
-            Kind::Chunked(chunked) => chunked.follow(buffer, &mut self.payload)?,
+            Kind::Chunked(chunked) => chunked.follow(buffer, &mut self.chunks)?,
             Kind::Close => {
-                self.payload.push(0..buffer.len());
+                self.whole = 0..buffer.len();
                 buffer.len()
             }
         };
@@ -59,7 +63,9 @@ impl Body {
 
     /// Where the payload is in the bytes taken last.
     pub(super) fn payload<'a>(&'a self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.payload.iter().map(|range| &wire[range.clone()])
+        let whole = Some(&self.whole).filter(|range| !range.is_empty());
+        let ranges = whole.into_iter().chain(&self.chunks);
+        ranges.map(|range| &wire[range.clone()])
     }
 
     /// Whether the end was reached; never for a body that ends with the connection.

@@ -12,9 +12,10 @@
 )]
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::llm::headers::Headers;
 
@@ -22,6 +23,9 @@ use crate::llm::headers::Headers;
 pub(in crate::proxy) const HEAD_LEN_MAX: usize = 128 * 1024;
 /// Most header fields accepted in a head.
 const HEADERS_MAX: usize = 256;
+
+/// Finds the end of a head. Made once: that takes longer than most heads.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// Why a head is not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +71,9 @@ pub(in crate::proxy) struct RequestHead {
     pub expects_continue: bool,
     /// `Upgrade` names h2c, which would leave HTTP/1 unseen.
     pub upgrades_to_h2c: bool,
-    /// Those that metering reads.
+    /// The body has a content coding.
+    pub is_encoded: bool,
+    /// Those that metering reads; it may take them.
     pub headers: Headers,
 }
 
@@ -128,6 +134,7 @@ pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, Hea
         }
         (None, length) => Framing::Length(length.unwrap_or(0)),
     };
+    let headers = Headers::of_request_fields(fields.pairs());
     Ok(Some(RequestHead {
         len: head.len(),
         method: parsed.method.unwrap_or_default().to_owned(),
@@ -137,7 +144,8 @@ pub(in crate::proxy) fn request(bytes: &[u8]) -> Result<Option<RequestHead>, Hea
         close: fields.closes(old),
         expects_continue: fields.names("expect", "100-continue"),
         upgrades_to_h2c: fields.names("upgrade", "h2c"),
-        headers: Headers::of_request_fields(fields.pairs()),
+        is_encoded: headers.get("content-encoding").is_some(),
+        headers,
     }))
 }
 
@@ -289,7 +297,8 @@ fn complete(bytes: &[u8]) -> Result<Option<&[u8]>, HeadError> {
     let (lines, _) = bytes.as_chunks::<2>();
     let empty_lines = lines.iter().take_while(|line| *line == b"\r\n").count();
     let start = empty_lines.saturating_mul(2);
-    let end = memmem::find(bytes.get(start..).unwrap_or_default(), b"\r\n\r\n")
+    let end = END
+        .find(bytes.get(start..).unwrap_or_default())
         .map(|at| start.saturating_add(at).saturating_add(4));
     let seen = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(bytes);
     if seen.len() > HEAD_LEN_MAX {

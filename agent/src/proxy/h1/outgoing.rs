@@ -147,7 +147,7 @@ impl<'a> Outgoing<'a> {
         let is_held = tap::holds_request(
             call.asks_usage(),
             self.api,
-            self.head.headers.get("content-encoding").is_some(),
+            self.head.is_encoded,
             self.head.expects_continue,
         );
         if !is_held {
