@@ -1,13 +1,11 @@
 //! The memory of this process, towards the kernel.
 
-use std::fs;
-
 /// Gives back to the kernel what nobody uses: what the allocator holds, and the
-/// pages of the program that only its start, or a peak, has needed. Takes
+/// pages of the program, code and tables, that only its start, or a peak, has needed. Takes
 /// milliseconds after a large peak: not for a thread that others wait for.
 pub fn give_back() {
     give_back_heap();
-    give_back_code();
+    give_back_program();
 }
 
 /// glibc gives memory back by itself only from the end of its heap, and after
@@ -25,14 +23,48 @@ fn give_back_heap() {
 }
 
 /// What is needed again is found in the page cache, 64 KiB at a time.
-fn give_back_code() {
-    // Without it nothing is lost.
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, length) in maps.lines().filter_map(code_of_file) {
+fn give_back_program() {
+    // SAFETY: the callback takes no pointer of ours and does not unwind. Nothing is
+    // loaded or unloaded while it runs.
+    #[expect(unsafe_code, reason = "dl_iterate_phdr has no safe wrapper")]
+    unsafe {
+        libc::dl_iterate_phdr(Some(give_back_object), std::ptr::null_mut());
+    }
+}
+
+/// Gives back of the program, or of a library that it has loaded, what is as it is in the file.
+#[expect(unsafe_code, reason = "it reads what a C library passes")]
+unsafe extern "C" fn give_back_object(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: dl_iterate_phdr(3) gives a valid object and its program headers for
+    // the time of the call.
+    let (base, headers) = unsafe {
+        let object = &*object;
+        let count = usize::from(object.dlpi_phnum);
+        let headers = std::slice::from_raw_parts(object.dlpi_phdr, count);
+        (object.dlpi_addr, headers)
+    };
+    // SAFETY: they take no pointer.
+    let (kernels, page) = unsafe {
+        (
+            libc::getauxval(libc::AT_SYSINFO_EHDR),
+            libc::sysconf(libc::_SC_PAGESIZE),
+        )
+    };
+    let Ok(page) = u64::try_from(page) else {
+        return 0;
+    };
+    // The kernel's own (vdso(7)) comes from no file.
+    if base == kernels {
+        return 0;
+    }
+    for (start, length) in headers.iter().filter_map(|it| unwritten(base, it, page)) {
         // SAFETY: the range is mapped from a file, privately and without the right
         // to write, so that its pages are as they are in the file and are read
         // from there again (madvise(2), MADV_DONTNEED).
-        #[expect(unsafe_code, reason = "madvise has no safe wrapper")]
         unsafe {
             libc::madvise(
                 std::ptr::with_exposed_provenance_mut(start),
@@ -41,21 +73,20 @@ fn give_back_code() {
             );
         }
     }
+    0
 }
 
-/// Where the code of a file is mapped, and how much of it, by a line of
-/// `/proc/PID/maps` (proc_pid_maps(5)).
-fn code_of_file(line: &str) -> Option<(usize, usize)> {
-    let mut columns = line.split_ascii_whitespace();
-    let (range, rights) = (columns.next()?, columns.next()?);
-    let inode: u64 = columns.nth(2)?.parse().ok()?;
-    if rights != "r-xp" || inode == 0 {
+/// Where the whole pages of a segment begin that nobody writes to, the loader
+/// included (elf(5)), and their length in bytes.
+fn unwritten(base: u64, header: &libc::Elf64_Phdr, page: u64) -> Option<(usize, usize)> {
+    if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
         return None;
     }
-    let (start, end) = range.split_once('-')?;
-    let start = usize::from_str_radix(start, 16).ok()?;
-    let end = usize::from_str_radix(end, 16).ok()?;
-    Some((start, end.checked_sub(start)?))
+    let from = base.checked_add(header.p_vaddr)?;
+    let start = from.checked_next_multiple_of(page)?;
+    let end = from.checked_add(header.p_memsz)? / page * page;
+    let length = end.checked_sub(start).filter(|length| *length > 0)?;
+    Some((start.try_into().ok()?, length.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -63,18 +94,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_that_comes_from_a_file_is_given_back() {
-        let code = "55d0c0000000-55d0c0002000 r-xp 00001000 fe:01 1234   /usr/bin/weir";
-        assert_eq!(code_of_file(code), Some((0x55d0_c000_0000, 0x2000)));
-        for other in [
-            // Data of the program after relocation: not as in the file.
-            "55d0c0000000-55d0c0002000 r--p 00001000 fe:01 1234   /usr/bin/weir",
-            "55d0c0000000-55d0c0002000 rw-p 00001000 fe:01 1234   /usr/bin/weir",
-            "7ffd00000000-7ffd00002000 r-xp 00000000 00:00 0      [vdso]",
-            "7ffd00000000-7ffd00002000 r-xs 00000000 fe:01 1234   /shared",
-            "",
+    fn only_what_the_loader_has_not_written_is_given_back() {
+        let segment = |p_type, p_flags, p_vaddr, p_memsz| libc::Elf64_Phdr {
+            p_type,
+            p_flags,
+            p_offset: 0,
+            p_vaddr,
+            p_paddr: 0,
+            p_filesz: p_memsz,
+            p_memsz,
+            p_align: 0x1000,
+        };
+        let (load, r, w, x) = (libc::PT_LOAD, libc::PF_R, libc::PF_W, libc::PF_X);
+        for (header, expected) in [
+            (segment(load, r, 0, 0x2fff), Some((0x10_0000, 0x2000))),
+            (
+                segment(load, r | x, 0x3010, 0x5000),
+                Some((0x10_4000, 0x4000)),
+            ),
+            // Data, and what of it the loader closes after it has relocated it.
+            (segment(load, r | w, 0x8000, 0x5000), None),
+            (segment(libc::PT_GNU_RELRO, r, 0x8000, 0x3000), None),
+            // A part of a page.
+            (segment(load, r, 0x10, 0x20), None),
         ] {
-            assert_eq!(code_of_file(other), None, "{other}");
+            assert_eq!(unwritten(0x10_0000, &header, 0x1000), expected);
         }
     }
 
