@@ -16,6 +16,9 @@ POD = "weir-pod"
 PROVIDER = "weir-provider"
 # Where pods are: its resolver gives the provider's address, as a cluster's would.
 NETWORK = "weir-pods"
+# The same in a cluster without IPv4.
+NETWORK_6 = "weir-pods-6"
+SUBNET_6 = "fd77:6569:72::/64"
 HOST = "api.openai.com"
 CONFIG = "weir-config"
 # Reached only by what hangs; an emulated machine takes its time.
@@ -77,7 +80,10 @@ class Kernel:
 class Pod:
     """The application's manifest, injected with `options` and played."""
 
-    def __init__(self, directory, provider, *options, on_proxy_down="closed"):
+    def __init__(
+        self, directory, provider, *options, on_proxy_down="closed", network=NETWORK
+    ):
+        self.network = network
         plain = os.path.join(directory, "application.yaml")
         with open(plain) as file:
             injected = podman(
@@ -92,7 +98,7 @@ class Pod:
         # A kubelet writes a pod's hosts once. podman would rewrite the file whenever a container
         # of the pod ends, and what looks a name up meanwhile finds it empty.
         podman(
-            *["kube", "play", "--start=false", "--no-hosts", "--network", NETWORK, self.manifest]
+            *["kube", "play", "--start=false", "--no-hosts", "--network", network, self.manifest]
         )
         self.times = {}
 
@@ -135,7 +141,9 @@ class Pod:
     def answers(self, path, port):
         """Whether a probe succeeds: the kubelet asks from the node, at the pod's address."""
         try:
-            urllib.request.urlopen(f"http://{self.address()}:{port}{path}", timeout=5).close()
+            address = self.address()
+            host = f"[{address}]" if ":" in address else address
+            urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5).close()
         except OSError:
             return False
         return True
@@ -146,7 +154,7 @@ class Pod:
     def address(self):
         """Its address, which its first container was given."""
         networks = json.loads(podman("inspect", self.infra()))[0]["NetworkSettings"]["Networks"]
-        return networks[NETWORK]["IPAddress"]
+        return networks[self.network]["IPAddress"] or networks[self.network]["GlobalIPv6Address"]
 
     def end(self):
         """Ends it as a kubelet does; gives the sidecar's exit status and how long it took."""
@@ -202,6 +210,13 @@ class Pod:
             lines = [line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line]
         return {name: " ".join(value.split()) for name, value in lines}
 
+    def processor(self, name):
+        """What a container's first process has had of the processor so far, in seconds."""
+        with open(f"/proc/{self.pid(name)}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        # Fields 14 and 15 of proc_pid_stat(5): of all its threads, also of those that have ended.
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def cgroup(self):
         """The pod's cgroup v2 directory: what the application and the pod's first container share."""
         with open("/proc/mounts") as mounts:
@@ -252,12 +267,15 @@ class Provider:
         self.ca = os.path.join(self.directory, "ca.pem")
         self.ledger = os.path.join(self.directory, "ledger.jsonl")
         forget("rm", "--force", PROVIDER)
-        forget("network", "rm", "--force", NETWORK)
+        forget("network", "rm", "--force", NETWORK, NETWORK_6)
         podman("network", "create", NETWORK)
+        # With --ipv6 it would be given IPv4 too.
+        podman("network", "create", "--subnet", SUBNET_6, NETWORK_6)
+        networks = [f"--network={it}:alias={HOST}" for it in (NETWORK, NETWORK_6)]
         podman(
-            *["run", "--detach", "--name", PROVIDER, "--network", NETWORK, "--network-alias", HOST],
+            *["run", "--detach", "--name", PROVIDER, *networks],
             *["--volume", f"{self.directory}:/provider", APP],
-            *["weir-emulator", "--listen", "0.0.0.0:443", "--name", HOST],
+            *["weir-emulator", "--listen", "[::]:443", "--name", HOST],
             *["--ca-out", "/provider/ca.pem", "--ledger", "/provider/ledger.jsonl"],
             *["--ready-file", "/provider/ready", "--unique-ids"],
         )
@@ -271,4 +289,4 @@ class Provider:
 
     def remove(self):
         podman("rm", "--force", "--time", "0", PROVIDER)
-        podman("network", "rm", "--force", NETWORK)
+        podman("network", "rm", "--force", NETWORK, NETWORK_6)

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 
-from pods import APP, POD, PROVIDER, Kernel, Pod, Provider, eventually, forget, podman, run
+from pods import APP, NETWORK_6, POD, PROVIDER, Kernel, Pod, Provider, eventually, forget, podman, run
 
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 # Calls at once, and one after the other: as many connections as a busy worker pool has.
 THREADS, CALLS = 32, 8
+# How long the sidecar is watched at rest, in seconds.
+REST = 10
 failures = []
 
 
@@ -79,7 +81,7 @@ def closed(directory, provider):
     upgraded = Kernel(cgroup)
     replaced = len(upgraded.programs) == 9 and not set(upgraded.programs) & set(kernel.programs)
     check("it replaced the programs and kept the maps", replaced, (vars(kernel), vars(upgraded)))
-    loaded = memory(pod)
+    loaded = resources(pod)
 
     pod.signal("weir-proxy", "KILL")
     podman("wait", pod.container("weir-proxy"))
@@ -118,18 +120,28 @@ def rights(pod):
     check("the application cannot see the secret", "capture.json" not in seen, seen)
 
 
-def memory(pod):
-    """The sidecar's, at rest and with many calls at once; gives how many of those passed."""
+def resources(pod):
+    """What the sidecar takes at rest and with many calls at once; gives how many of those passed."""
+    requests = pod.sidecar["resources"]["requests"]
     rest = pod.status("weir-proxy")
-    begun = time.monotonic()
+    idle = pod.processor("weir-proxy")
+    time.sleep(REST)
+    idle = (pod.processor("weir-proxy") - idle) / REST
+    promised = requests["cpu"]
+    is_so = promised.endswith("m") and idle * 1000 <= int(promised[:-1])
+    say("processor", f"at rest {idle * 1000:.1f} m")
+    check("at rest it takes no more of the processor than it is promised", is_so, (idle, promised))
+
+    begun, busy = time.monotonic(), pod.processor("weir-proxy")
     passed = pod.load(THREADS, CALLS)
-    took = time.monotonic() - begun
+    took, busy = time.monotonic() - begun, pod.processor("weir-proxy") - busy
+    say("processor", f"{busy * 1000 / max(passed, 1):.2f} ms for each streamed call")
     check(f"{THREADS} clients at once are served", passed == THREADS * CALLS, passed)
     after = pod.status("weir-proxy")
     say("note", f"{passed} streams from {THREADS} threads in {took:.1f} s")
     for name, status in (("before", rest), ("after", after)):
         say("memory", name, *(f"{it} {status[it]}" for it in ("VmRSS", "RssAnon", "VmHWM")))
-    promised = pod.sidecar["resources"]["requests"]["memory"]
+    promised = requests["memory"]
     most = kib(after["VmHWM"])
     is_so = promised.endswith("Mi") and most <= int(promised[:-2]) * 1024
     check("the sidecar took no more memory than it is promised", is_so, (most, promised))
@@ -184,6 +196,21 @@ def narrow(directory, provider):
     replaced = len(upgraded.programs) == 9 and not set(upgraded.programs) & set(kernel.programs)
     lines = [*pod.lines(), pod.call()]
     check("capabilities are enough for the init container", replaced and are_ok(lines), lines)
+    pod.remove()
+
+
+def six(directory, provider):
+    """A pod that has no IPv4."""
+    pod = Pod(directory, provider, network=NETWORK_6)
+    pod.start()
+    address = pod.address()
+    check("without IPv4 the sidecar is ready", ":" in address, address)
+    records = eventually("a record", pod.records)
+    check("without IPv4 calls are metered", are_ok(pod.lines()) and are_metered(records), records)
+    pod.signal("weir-proxy", "KILL")
+    podman("wait", pod.container("weir-proxy"))
+    line = pod.call()
+    check("without IPv4 and without the sidecar calls fail", "refused" in line, line)
     pod.remove()
 
 
@@ -263,7 +290,7 @@ def main():
         if given.startups:
             startups(given.directory, provider, given.startups)
         else:
-            for part in (closed, classic, narrow, opened):
+            for part in (closed, classic, narrow, six, opened):
                 begun = time.monotonic()
                 part(given.directory, provider)
                 say("note", f"{part.__name__}: {time.monotonic() - begun:.0f} s")
