@@ -176,12 +176,13 @@ pub fn of_inspection(bytes: &[u8]) {
         assert!(text.len() <= 200, "{} bytes of a name", text.len());
     }
     // How far a body is read that breaks off within its coding depends on how it
-    // came.
+    // came, and so does whether a decoder finds it malformed or waits for more.
+    let is_coded = shown.codings().iter().flatten().any(|it| *it != "identity");
     let breaks_off = whole.problems.iter().any(|problem| {
         matches!(
             problem,
             Problem::BadEncoding | Problem::DecompressionRatio | Problem::BodyTooLarge
-        )
+        ) || (is_coded && *problem == Problem::Truncated)
     });
     if breaks_off {
         return;
