@@ -117,7 +117,7 @@ impl Default for Resources {
         Self {
             cpu_request: "20m".to_owned(),
             // `cargo xtask pod-test` holds the proxy to it, with 32 clients that
-            // stream at once: it took 22 MB of resident memory then, and 19 MB
+            // stream at once: it took 15 MB of resident memory then, and 13 MB
             // before. The rest is for connections that stay.
             memory_request: "48Mi".to_owned(),
             cpu_limit: None,

@@ -292,6 +292,8 @@ mod tests {
                 "DoubleValue(0.21025)",
             ),
             ("weir.cost.usd", "DoubleValue(0.000127)"),
+            ("weir.cost.price_table", "2026-11-20"),
+            ("http.request.resend_count", "IntValue(1)"),
         ] {
             assert_eq!(says(&span, key).as_deref(), Some(expected), "{key}");
         }
