@@ -242,8 +242,7 @@ fn serve_supervised(
         collector.set_flows(flows);
         anyhow::Ok(collector)
     })?;
-    // Streams of an HTTP/2 connection are tasks of their own, and leave their
-    // record when they are dropped.
+    // What is left of connections leaves its records when it is dropped.
     runtime.shutdown_timeout(TASKS_WAIT);
     let reported = collector.report(args.report, report_to);
     collector.finish_exports();

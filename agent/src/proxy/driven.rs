@@ -11,7 +11,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{Forbidden, Intercepted, Processes, Proxy, h1, leg::Leg, pool::Route};
+use super::{Forbidden, Intercepted, Processes, Proxy, h1, h2, leg::Leg, pool::Route};
 use crate::{
     config::{Bodies, Propagate},
     export::prometheus::Metrics,
@@ -43,6 +43,17 @@ impl Relay {
     pub async fn http1(&self, client: TcpStream, upstream: TcpStream) {
         let call = intercepted(Arc::clone(&self.0));
         h1::relay(client, Leg::Cleartext(upstream), false, call).await;
+    }
+
+    /// Relays HTTP/2 until either connection ends.
+    ///
+    /// # Errors
+    /// The preface could not be sent upstream.
+    pub async fn http2(&self, client: TcpStream, upstream: TcpStream) -> Result<(), ::h2::Error> {
+        let call = intercepted(Arc::clone(&self.0));
+        let session = h2::Session::begin(Leg::Cleartext(upstream)).await?;
+        h2::relay(client, session, call).await;
+        Ok(())
     }
 }
 

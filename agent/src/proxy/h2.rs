@@ -6,11 +6,15 @@
 //! are opened towards one leg only as the other takes the data, so a slow reader
 //! slows its writer and nothing piles up in between.
 
+mod bell;
+mod cork;
+mod served;
 #[cfg(test)]
 mod tests;
 
 use std::{
     future::{Future as _, poll_fn},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -21,6 +25,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
 use h2::{
     Reason as Code, RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
@@ -29,6 +34,10 @@ use h2::{
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tokio::task::JoinSet;
 
+use self::{
+    cork::cork,
+    served::{Event, Served},
+};
 use super::{
     Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::Connection,
@@ -59,6 +68,10 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const STREAMS_MAX: u32 = 256;
 /// Longest header list; as for HTTP/1.
 const HEADERS_LEN_MAX: u32 = 128 * 1024;
+/// What is sent of a request before upstream's window for it is known, which is
+/// once its head was written: they leave together. If there is no window, so much
+/// more waits here; it is the size of a frame.
+const UNASKED_MAX: usize = 16 * 1024;
 /// How long streams get to note their end after the connection's.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
@@ -73,15 +86,16 @@ pub(crate) struct Session {
 impl Session {
     /// Sends the preface and settings.
     pub(super) async fn begin(leg: Leg) -> Result<Self, h2::Error> {
-        let (send_request, moving) = h2::client::Builder::new()
+        let (leg, cork) = cork(leg);
+        let handshake = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADERS_LEN_MAX)
             .enable_push(false)
-            .handshake::<_, Bytes>(leg)
-            .await?;
+            .handshake::<_, Bytes>(leg);
+        let (send_request, moving) = cork.around(handshake).await?;
         let mut connection = JoinSet::new();
-        connection.spawn(moving);
+        connection.spawn(async move { cork.around(moving).await });
         Ok(Self {
             send_request,
             connection,
@@ -104,16 +118,16 @@ impl Session {
 pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Intercepted) {
     let Session {
         send_request,
-        connection: mut upstream,
+        connection,
     } = upstream;
+    let (client, cork) = cork(client);
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADERS_LEN_MAX)
-        .handshake::<_, Bytes>(client)
-        .await;
-    let mut client = match handshake {
+        .handshake::<_, Bytes>(client);
+    let client = match cork.around(handshake).await {
         Ok(client) => client,
         Err(error) => {
             refused(&error, &call);
@@ -123,43 +137,41 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
     // Its preface has come.
     call.accepted_by_client();
     let call = Arc::new(call);
-    let mut streams = JoinSet::new();
+    let mut served = Served::new(client, cork, connection);
     let mut is_open = true;
     loop {
-        tokio::select! {
-            accepted = client.accept() => match accepted {
-                None => break,
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "the application ended an HTTP/2 connection");
-                    break;
-                }
-                Some(Ok((request, respond))) => {
-                    let send_request = send_request.clone();
-                    streams.spawn(exchange(request, respond, send_request, Arc::clone(&call)));
-                }
-            },
-            Some(ended) = upstream.join_next() => {
+        match poll_fn(|context| served.poll_event(context)).await {
+            Event::Gone(ended) => {
+                tracing::debug!(?ended, "the application ended an HTTP/2 connection");
+                break;
+            }
+            Event::Asked(request, respond) => {
+                let stream = exchange(request, respond, send_request.clone(), Arc::clone(&call));
+                // Should one of them panic, the others go on.
+                served.add(AssertUnwindSafe(stream).catch_unwind());
+            }
+            Event::UpstreamGone(ended) => {
                 tracing::debug!(?ended, "upstream ended an HTTP/2 connection");
                 // Streams in flight get their own errors; new ones go elsewhere.
                 is_open = false;
-                client.graceful_shutdown();
+                served.shut_down();
             }
-            Some(ended) = streams.join_next() => {
-                if matches!(ended, Ok(Takes::NoMore)) {
-                    is_open = false;
-                    client.graceful_shutdown();
-                }
+            Event::Done(Ok(Takes::More)) => {}
+            Event::Done(Ok(Takes::NoMore)) => {
+                is_open = false;
+                served.shut_down();
             }
+            Event::Done(Err(_panic)) => tracing::error!("a stream panicked"),
         }
     }
-    drop(client);
+    let (mut streams, connection) = served.into_parts();
     let drain = async {
-        while let Some(ended) = streams.join_next().await {
+        while let Some(ended) = streams.next().await {
             is_open &= matches!(ended, Ok(Takes::More));
         }
         let mut session = Session {
             send_request,
-            connection: upstream,
+            connection,
         };
         if is_open && session.is_alive() {
             call.keep(Spoken::Http2(session), None);
@@ -213,7 +225,7 @@ async fn exchange(
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let headers = Headers::of_request(|name| list(request.headers(), name));
+    let headers = Headers::of_request_fields(fields(request.headers()));
     let provider = Some(&call.provider);
     let target = classify(request.method().as_str(), path, provider, &headers);
     let api = target.api;
@@ -369,13 +381,14 @@ async fn run(
     });
     let result = {
         let mut sending = Box::pin(async {
+            let mut unasked = UNASKED_MAX;
             if !held.is_empty() {
-                send_data(&mut to_upstream, held, body.is_end_stream())
+                send(&mut to_upstream, held, body.is_end_stream(), &mut unasked)
                     .await
                     .map_err(Stopped::by_receiver)?;
             }
             if !ends && !body.is_end_stream() {
-                pump(&mut body, &mut to_upstream, None, |passed| {
+                pump(&mut body, &mut to_upstream, None, unasked, |passed| {
                     if let Passed::Data(data) = passed {
                         observe(shared, |exchange| exchange.request_body(data));
                     }
@@ -505,12 +518,11 @@ async fn answer(
     };
     let received = Instant::now();
     let (parts, mut body) = response.into_parts();
-    let headers = Headers::of_response(|name| list(&parts.headers, name));
+    let headers = Headers::of_response_fields(fields(&parts.headers));
     observe(shared, |exchange| {
         exchange.response_head(parts.status.as_u16(), &headers);
     });
-    let length: Option<u64> =
-        text(&parts.headers, "content-length").and_then(|text| text.parse().ok());
+    let length = length(&parts.headers);
     let filter = (rule.load(Ordering::Relaxed)
         && length.is_none()
         && tap::filters_response(headers.get("content-type"), headers.get("content-encoding")))
@@ -524,16 +536,22 @@ async fn answer(
         return Ok(());
     }
     let mut left = length;
-    let pumped = pump(&mut body, &mut to_client, filter, |passed| match passed {
-        Passed::Data(data) => {
-            left = left.map(|left| left.saturating_sub(data.len() as u64));
-            observe(shared, |exchange| exchange.response_body(data));
-        }
-        Passed::Trailers(trailers) => {
-            let headers = Headers::of_response(|name| list(trailers, name));
-            observe(shared, |exchange| exchange.response_trailers(&headers));
-        }
-    })
+    let pumped = pump(
+        &mut body,
+        &mut to_client,
+        filter,
+        0,
+        |passed| match passed {
+            Passed::Data(data) => {
+                left = left.map(|left| left.saturating_sub(data.len() as u64));
+                observe(shared, |exchange| exchange.response_body(data));
+            }
+            Passed::Trailers(trailers) => {
+                let headers = Headers::of_response_fields(fields(trailers));
+                observe(shared, |exchange| exchange.response_trailers(&headers));
+            }
+        },
+    )
     .await;
     match pumped {
         Ok(()) => Ok(()),
@@ -585,11 +603,13 @@ enum Passed<'a> {
 }
 
 /// Moves data and trailers until the stream ends; `see` is shown each piece
-/// of data after it left, and trailers before they do.
+/// of data after it left, and trailers before they do. `unasked` is what may be
+/// sent without having been asked for.
 async fn pump(
     from: &mut RecvStream,
     to: &mut SendStream<Bytes>,
     mut filter: Option<Filtered>,
+    mut unasked: usize,
     mut see: impl FnMut(Passed<'_>),
 ) -> Result<(), Stopped> {
     let mut ended = false;
@@ -618,7 +638,7 @@ async fn pump(
             }
         };
         if !outgoing.is_empty() || ended {
-            send_data(to, outgoing, ended)
+            send(to, outgoing, ended, &mut unasked)
                 .await
                 .map_err(Stopped::Receiver)?;
         }
@@ -634,7 +654,7 @@ async fn pump(
     if let Some(filter) = &mut filter {
         let rest = filter.finish();
         if !rest.is_empty() {
-            send_data(to, rest.into(), false)
+            send(to, rest.into(), false, &mut unasked)
                 .await
                 .map_err(Stopped::Receiver)?;
         }
@@ -649,6 +669,25 @@ async fn pump(
         }
         None => to.send_data(Bytes::new(), true).map_err(Stopped::Receiver),
     }
+}
+
+/// Sends what may go `unasked`, and the rest as the receiver's window allows.
+async fn send(
+    to: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    ends: bool,
+    unasked: &mut usize,
+) -> Result<(), h2::Error> {
+    let at_once = data.len().min(*unasked);
+    if at_once > 0 {
+        *unasked -= at_once;
+        let piece = data.split_to(at_once);
+        to.send_data(piece, ends && data.is_empty())?;
+        if data.is_empty() {
+            return Ok(());
+        }
+    }
+    send_data(to, data, ends).await
 }
 
 /// Sends as the receiver's window allows.
@@ -680,16 +719,8 @@ fn code(error: &h2::Error) -> Code {
     error.reason().unwrap_or(Code::CANCEL)
 }
 
-/// The values of all fields of that name, as one list.
-fn list(headers: &HeaderMap, name: &str) -> Option<String> {
-    let values: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!values.is_empty()).then(|| values.join(", "))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// Names and values.
+fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let fields = headers.iter();
+    fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
 }

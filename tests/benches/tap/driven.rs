@@ -20,7 +20,7 @@ use weir::meter::record::{Protocol, Record, RecordSink};
 use weir::tap::Filtered;
 
 use crate::callgrind::counted;
-use crate::relayed::{self, Call};
+use crate::{relayed, streamed};
 
 /// Events of a stream.
 const EVENTS: usize = 1000;
@@ -55,11 +55,15 @@ pub(crate) enum Input {
     RelayedCall,
     /// OpenAI's chat stream, relayed.
     RelayedEvents,
+    /// Short calls, relayed as streams of HTTP/2, one at a time.
+    RelayedStream,
+    /// The same, as many at once as the benchmark beside others has.
+    RelayedStreams,
 }
 
 impl Input {
     /// Every one.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ChatEvents,
         Self::ChatEventsFiltered,
         Self::MessageEvents,
@@ -71,13 +75,18 @@ impl Input {
         Self::ImageRequest,
         Self::RelayedCall,
         Self::RelayedEvents,
+        Self::RelayedStream,
+        Self::RelayedStreams,
     ];
 
     /// The call that is relayed, where that is done.
-    fn relayed(self) -> Option<Call> {
+    fn relayed(self) -> Option<Relayed> {
+        let document = || chat_document_of(&"weir ".repeat(120));
         match self {
-            Self::RelayedCall => Some(Call::unary(&chat_document_of(&"weir ".repeat(120)))),
-            Self::RelayedEvents => Some(Call::streamed(chat_events())),
+            Self::RelayedCall => Some(Relayed::Http1(relayed::Call::unary(&document()))),
+            Self::RelayedEvents => Some(Relayed::Http1(relayed::Call::streamed(chat_events()))),
+            Self::RelayedStream => Some(Relayed::Http2(streamed::Call::unary(document(), 1))),
+            Self::RelayedStreams => Some(Relayed::Http2(streamed::Call::unary(document(), 32))),
             Self::ChatEvents
             | Self::ChatEventsFiltered
             | Self::MessageEvents
@@ -94,7 +103,8 @@ impl Input {
     /// happens once in a while is a larger part of them.
     pub(crate) fn times(self) -> u64 {
         match self {
-            Self::RelayedCall => 200,
+            Self::RelayedCall | Self::RelayedStream => 200,
+            Self::RelayedStreams => 320,
             Self::ChatAnswer => 20,
             Self::ChatEvents
             | Self::ChatEventsFiltered
@@ -111,7 +121,8 @@ impl Input {
     /// Bytes and pieces, both ways.
     pub(crate) fn size(self) -> Result<(usize, usize)> {
         Ok(match self.relayed() {
-            Some(call) => (call.bytes(), call.pieces()),
+            Some(Relayed::Http1(call)) => (call.bytes(), call.pieces()),
+            Some(Relayed::Http2(call)) => (call.bytes(), call.pieces()),
             None => {
                 let fed = Fed::new(self)?;
                 (fed.bytes(), fed.pieces())
@@ -127,6 +138,12 @@ impl fmt::Display for Input {
             None => Ok(()),
         }
     }
+}
+
+/// A call that is relayed, by what it speaks.
+enum Relayed {
+    Http1(relayed::Call),
+    Http2(streamed::Call),
 }
 
 /// An exchange, piece by piece.
@@ -190,7 +207,10 @@ impl Fed {
                     ..fed
                 }
             }
-            Input::RelayedCall | Input::RelayedEvents => bail!("{input} is relayed, not fed"),
+            Input::RelayedCall
+            | Input::RelayedEvents
+            | Input::RelayedStream
+            | Input::RelayedStreams => bail!("{input} is relayed, not fed"),
         })
     }
 
@@ -259,8 +279,10 @@ impl RecordSink for Measured {
 /// Meters an input so many times.
 pub(crate) fn drive(input: Input, times: u32) -> Result<()> {
     ensure!(times > 0, "nothing to do");
-    if let Some(call) = input.relayed() {
-        return relayed::drive(&call, times);
+    match input.relayed() {
+        Some(Relayed::Http1(call)) => return relayed::drive(&call, times),
+        Some(Relayed::Http2(call)) => return streamed::drive(&call, times),
+        None => {}
     }
     let fed = Fed::new(input)?;
     let prices = Arc::new(PriceTable::builtin());

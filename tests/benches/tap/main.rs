@@ -21,6 +21,7 @@ mod driven;
 mod figures;
 mod relayed;
 mod shape;
+mod streamed;
 mod table;
 mod way;
 

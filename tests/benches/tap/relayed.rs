@@ -117,7 +117,8 @@ impl Ends {
     }
 }
 
-async fn pair() -> Result<(TcpStream, TcpStream)> {
+/// Both ends of a connection over loopback.
+pub(crate) async fn pair() -> Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
