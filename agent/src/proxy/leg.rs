@@ -13,14 +13,14 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::io::Connection;
+use super::io::{Connection, Prefixed};
 use crate::sys::sockets::bytes_acknowledged;
 
 /// A connection to a provider.
 #[derive(Debug)]
 pub(crate) enum Leg {
     /// Verified.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Prefixed>>),
     /// Where the application speaks without TLS.
     Cleartext(TcpStream),
 }
@@ -28,7 +28,7 @@ pub(crate) enum Leg {
 impl Leg {
     fn tcp(&self) -> &TcpStream {
         match self {
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.get_ref().0.tcp(),
             Self::Cleartext(stream) => stream,
         }
     }

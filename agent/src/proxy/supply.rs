@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
@@ -12,6 +13,7 @@ use super::{
     Proxy,
     dial::{DialError, dial},
     h2::Session,
+    io::Prefixed,
     leg::Leg,
     pool::{Kept, Pool, Route},
 };
@@ -116,6 +118,7 @@ impl Proxy {
         };
         let name = ServerName::try_from(route.host.to_string())
             .map_err(|_invalid| SupplyError::Name(route.host.to_string()))?;
+        let tcp = Prefixed::new(BytesMut::new(), tcp);
         match self.upstream.connect(tcp, name, offered.clone()).await? {
             Handshaken::Verified(stream) => {
                 self.metrics.upstream(Source::New);

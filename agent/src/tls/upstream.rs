@@ -13,7 +13,7 @@ use rustls::{
     CertificateError, ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert,
     pki_types::ServerName, sign::CertifiedKey,
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A TLS handshake is two round trips; providers are given ample time, and no
@@ -55,9 +55,9 @@ impl UpstreamTlsError {
 }
 
 /// What came of a handshake that was not refused.
-pub enum Handshaken {
+pub enum Handshaken<S> {
     /// A verified connection.
-    Verified(Box<TlsStream<TcpStream>>),
+    Verified(Box<TlsStream<S>>),
     /// The provider asked for a client certificate, which only the application
     /// can have. The connection is closed.
     WantsClientCertificate,
@@ -89,12 +89,12 @@ impl Upstream {
     ///
     /// [`UpstreamTlsError`]; whatever it is, nothing of the application's has
     /// been sent.
-    pub async fn connect(
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        tcp: TcpStream,
+        tcp: S,
         name: ServerName<'static>,
         alpn: Vec<Vec<u8>>,
-    ) -> Result<Handshaken, UpstreamTlsError> {
+    ) -> Result<Handshaken<S>, UpstreamTlsError> {
         let mut config = self.base.clone();
         config.alpn_protocols = alpn;
         let mut handshake = pin!(TlsConnector::from(Arc::new(config)).connect(name, tcp));
