@@ -8,6 +8,7 @@
 
 mod bell;
 mod cork;
+mod departures;
 mod served;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 
 use self::{
     cork::cork,
+    departures::Departures,
     served::{Event, Served},
 };
 use super::{
@@ -81,12 +83,15 @@ pub(crate) struct Session {
     send_request: SendRequest<Bytes>,
     /// The one task that moves its frames; ends with the leg.
     connection: JoinSet<Result<(), h2::Error>>,
+    /// When it has written some.
+    departures: Departures,
 }
 
 impl Session {
     /// Sends the preface and settings.
     pub(super) async fn begin(leg: Leg) -> Result<Self, h2::Error> {
         let (leg, cork) = cork(leg);
+        let departures = cork.departures();
         let handshake = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -99,6 +104,7 @@ impl Session {
         Ok(Self {
             send_request,
             connection,
+            departures,
         })
     }
 
@@ -119,8 +125,10 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
     let Session {
         send_request,
         connection,
+        departures,
     } = upstream;
     let (client, cork) = cork(client);
+    let to_client = cork.departures();
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -146,7 +154,12 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
                 break;
             }
             Event::Asked(request, respond) => {
-                let stream = exchange(request, respond, send_request.clone(), Arc::clone(&call));
+                let ways = Ways {
+                    send_request: send_request.clone(),
+                    to_upstream: departures.clone(),
+                    to_client: to_client.clone(),
+                };
+                let stream = exchange(request, respond, ways, Arc::clone(&call));
                 // Should one of them panic, the others go on.
                 served.add(AssertUnwindSafe(stream).catch_unwind());
             }
@@ -172,6 +185,7 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
         let mut session = Session {
             send_request,
             connection,
+            departures,
         };
         if is_open && session.is_alive() {
             call.keep(Spoken::Http2(session), None);
@@ -208,6 +222,13 @@ enum Takes {
     NoMore,
 }
 
+/// What a stream uses of its connections.
+struct Ways {
+    send_request: SendRequest<Bytes>,
+    to_upstream: Departures,
+    to_client: Departures,
+}
+
 type Sharing = Mutex<Exchange>;
 
 fn observe(shared: &Sharing, see: impl FnOnce(&mut Exchange)) {
@@ -217,7 +238,7 @@ fn observe(shared: &Sharing, see: impl FnOnce(&mut Exchange)) {
 async fn exchange(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    send_request: SendRequest<Bytes>,
+    ways: Ways,
     call: Arc<Intercepted>,
 ) -> Takes {
     let received = Instant::now();
@@ -245,16 +266,7 @@ async fn exchange(
         return Takes::More;
     }
     let shared = Mutex::new(exchange);
-    let result = run(
-        request,
-        &mut respond,
-        send_request,
-        api,
-        &call,
-        &shared,
-        received,
-    )
-    .await;
+    let result = run(request, &mut respond, ways, api, &call, &shared, received).await;
     let exchange = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok(()) => exchange.finish(Outcome::Complete),
@@ -340,7 +352,7 @@ async fn discard(mut body: RecvStream) {
 async fn run(
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
-    send_request: SendRequest<Bytes>,
+    ways: Ways,
     api: Api,
     call: &Intercepted,
     shared: &Sharing,
@@ -371,7 +383,7 @@ async fn run(
         }
     }
     let ends = body.is_end_stream() && held.is_empty();
-    let mut ready = send_request.ready().await.map_err(Gone::NotSent)?;
+    let mut ready = ways.send_request.ready().await.map_err(Gone::NotSent)?;
     let (response, mut to_upstream) = ready
         .send_request(Request::from_parts(parts, ()), ends)
         .map_err(Gone::NotSent)?;
@@ -381,14 +393,17 @@ async fn run(
     });
     let result = {
         let mut sending = Box::pin(async {
-            let mut unasked = UNASKED_MAX;
+            let mut outgoing = Outgoing {
+                stream: &mut to_upstream,
+                unasked: UNASKED_MAX,
+                departures: &ways.to_upstream,
+            };
             if !held.is_empty() {
-                send(&mut to_upstream, held, body.is_end_stream(), &mut unasked)
-                    .await
-                    .map_err(Stopped::by_receiver)?;
+                let sent = outgoing.send(held, body.is_end_stream()).await;
+                sent.map_err(Stopped::Receiver)?;
             }
             if !ends && !body.is_end_stream() {
-                pump(&mut body, &mut to_upstream, None, unasked, |passed| {
+                pump(&mut body, &mut outgoing, None, |passed| {
                     if let Passed::Data(data) = passed {
                         observe(shared, |exchange| exchange.request_body(data));
                     }
@@ -398,26 +413,31 @@ async fn run(
             observe(shared, Exchange::request_end);
             Ok::<(), Stopped>(())
         });
-        let mut answering = Box::pin(answer(response, respond, &rule, shared));
+        let mut answering = Box::pin(answer(response, respond, &ways.to_client, &rule, shared));
         let (mut sent, mut answered) = (false, false);
         loop {
             if sent && answered {
                 break Ok(());
             }
             tokio::select! {
+                // What has left of the request is seen before what it brings.
                 biased;
+                end = &mut sending, if !sent => match end {
+                    Ok(()) => sent = true,
+                    Err(Stopped::Sender(_)) if answered => break Ok(()),
+                    // It may be that it has the whole answer.
+                    Err(Stopped::Sender(error)) => {
+                        let gone = Err(Gone::Client(code(&error)));
+                        break answering.now_or_never().unwrap_or(gone);
+                    }
+                    // Upstream may stop reading and still answer.
+                    Err(Stopped::Receiver(_)) => sent = true,
+                },
                 end = &mut answering, if !answered => match end {
                     // A request that upstream still reads goes on to its end:
                     // cut short, the client may never look at the answer.
                     Ok(()) => answered = true,
                     Err(gone) => break Err(gone),
-                },
-                end = &mut sending, if !sent => match end {
-                    Ok(()) => sent = true,
-                    Err(Stopped::Sender(_)) if answered => break Ok(()),
-                    Err(Stopped::Sender(error)) => break Err(Gone::Client(code(&error))),
-                    // Upstream may stop reading and still answer.
-                    Err(Stopped::Receiver(_)) => sent = true,
                 },
             }
         }
@@ -498,6 +518,7 @@ fn rewrite_headers(headers: &mut HeaderMap, length: usize) {
 async fn answer(
     mut response: ResponseFuture,
     respond: &mut SendResponse<Bytes>,
+    departures: &Departures,
     rule: &AtomicBool,
     shared: &Sharing,
 ) -> Result<(), Gone> {
@@ -536,22 +557,21 @@ async fn answer(
         return Ok(());
     }
     let mut left = length;
-    let pumped = pump(
-        &mut body,
-        &mut to_client,
-        filter,
-        0,
-        |passed| match passed {
-            Passed::Data(data) => {
-                left = left.map(|left| left.saturating_sub(data.len() as u64));
-                observe(shared, |exchange| exchange.response_body(data));
-            }
-            Passed::Trailers(trailers) => {
-                let headers = Headers::of_response_fields(fields(trailers));
-                observe(shared, |exchange| exchange.response_trailers(&headers));
-            }
-        },
-    )
+    let mut outgoing = Outgoing {
+        stream: &mut to_client,
+        unasked: 0,
+        departures,
+    };
+    let pumped = pump(&mut body, &mut outgoing, filter, |passed| match passed {
+        Passed::Data(data) => {
+            left = left.map(|left| left.saturating_sub(data.len() as u64));
+            observe(shared, |exchange| exchange.response_body(data));
+        }
+        Passed::Trailers(trailers) => {
+            let headers = Headers::of_response_fields(fields(trailers));
+            observe(shared, |exchange| exchange.response_trailers(&headers));
+        }
+    })
     .await;
     match pumped {
         Ok(()) => Ok(()),
@@ -590,26 +610,54 @@ enum Stopped {
     Receiver(h2::Error),
 }
 
-impl Stopped {
-    fn by_receiver(error: h2::Error) -> Self {
-        Self::Receiver(error)
-    }
-}
-
 /// What a pump has moved.
 enum Passed<'a> {
     Data(&'a [u8]),
     Trailers(&'a HeaderMap),
 }
 
+/// Where data goes to.
+struct Outgoing<'a> {
+    stream: &'a mut SendStream<Bytes>,
+    /// What may be sent without having been asked for.
+    unasked: usize,
+    departures: &'a Departures,
+}
+
+impl Outgoing<'_> {
+    /// Sends as much at a time as may go. Done when it has left.
+    async fn send(&mut self, mut data: Bytes, ends: bool) -> Result<(), h2::Error> {
+        loop {
+            let piece = data.split_to(self.room(data.len()).await?);
+            let departure = self.departures.next();
+            self.stream.send_data(piece, ends && data.is_empty())?;
+            if data.is_empty() {
+                departure.await;
+                return Ok(());
+            }
+        }
+    }
+
+    /// How much of that may go, of which there is some if any is wanted: what may
+    /// go unasked, and then what the receiver's window allows.
+    async fn room(&mut self, wanted: usize) -> Result<usize, h2::Error> {
+        let mut room = wanted.min(self.unasked);
+        self.unasked -= room;
+        while room == 0 && wanted > 0 {
+            self.stream.reserve_capacity(wanted);
+            let capacity = poll_fn(|context| self.stream.poll_capacity(context)).await;
+            room = wanted.min(capacity.ok_or(Code::CANCEL)??);
+        }
+        Ok(room)
+    }
+}
+
 /// Moves data and trailers until the stream ends; `see` is shown each piece
-/// of data after it left, and trailers before they do. `unasked` is what may be
-/// sent without having been asked for.
+/// of data after it left, and trailers before they do.
 async fn pump(
     from: &mut RecvStream,
-    to: &mut SendStream<Bytes>,
+    to: &mut Outgoing<'_>,
     mut filter: Option<Filtered>,
-    mut unasked: usize,
     mut see: impl FnMut(Passed<'_>),
 ) -> Result<(), Stopped> {
     let mut ended = false;
@@ -617,7 +665,7 @@ async fn pump(
         let data = tokio::select! {
             biased;
             data = poll_fn(|context| from.poll_data(context)) => data,
-            code = poll_fn(|context| to.poll_reset(context)) => {
+            code = poll_fn(|context| to.stream.poll_reset(context)) => {
                 return Err(Stopped::Receiver(match code {
                     Ok(code) => code.into(),
                     Err(error) => error,
@@ -638,9 +686,7 @@ async fn pump(
             }
         };
         if !outgoing.is_empty() || ended {
-            send(to, outgoing, ended, &mut unasked)
-                .await
-                .map_err(Stopped::Receiver)?;
+            to.send(outgoing, ended).await.map_err(Stopped::Receiver)?;
         }
         // Only now may the sender send as much again.
         from.flow_control()
@@ -654,9 +700,8 @@ async fn pump(
     if let Some(filter) = &mut filter {
         let rest = filter.finish();
         if !rest.is_empty() {
-            send(to, rest.into(), false, &mut unasked)
-                .await
-                .map_err(Stopped::Receiver)?;
+            let sent = to.send(rest.into(), false).await;
+            sent.map_err(Stopped::Receiver)?;
         }
     }
     match poll_fn(|context| from.poll_trailers(context))
@@ -665,53 +710,13 @@ async fn pump(
     {
         Some(trailers) => {
             see(Passed::Trailers(&trailers));
-            to.send_trailers(trailers).map_err(Stopped::Receiver)
+            to.stream.send_trailers(trailers).map_err(Stopped::Receiver)
         }
-        None => to.send_data(Bytes::new(), true).map_err(Stopped::Receiver),
+        None => to
+            .stream
+            .send_data(Bytes::new(), true)
+            .map_err(Stopped::Receiver),
     }
-}
-
-/// Sends what may go `unasked`, and the rest as the receiver's window allows.
-async fn send(
-    to: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    ends: bool,
-    unasked: &mut usize,
-) -> Result<(), h2::Error> {
-    let at_once = data.len().min(*unasked);
-    if at_once > 0 {
-        *unasked -= at_once;
-        let piece = data.split_to(at_once);
-        to.send_data(piece, ends && data.is_empty())?;
-        if data.is_empty() {
-            return Ok(());
-        }
-    }
-    send_data(to, data, ends).await
-}
-
-/// Sends as the receiver's window allows.
-async fn send_data(
-    to: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    ends: bool,
-) -> Result<(), h2::Error> {
-    if data.is_empty() {
-        return to.send_data(data, ends);
-    }
-    while !data.is_empty() {
-        to.reserve_capacity(data.len());
-        let capacity = match poll_fn(|context| to.poll_capacity(context)).await {
-            Some(Ok(capacity)) => capacity,
-            Some(Err(error)) => return Err(error),
-            None => return Err(Code::CANCEL.into()),
-        };
-        let piece = data.split_to(capacity.min(data.len()));
-        if !piece.is_empty() {
-            to.send_data(piece, ends && data.is_empty())?;
-        }
-    }
-    Ok(())
 }
 
 /// The code to pass on for an error of one leg.

@@ -15,6 +15,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::departures::Departures;
+
 /// How much is held: two TLS records. More is written while the writer goes on.
 const HELD_MAX: usize = 32 * 1024;
 /// Pieces from this size on are not copied, but written together with what is held.
@@ -26,9 +28,12 @@ const KEPT_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Corked<S>(Arc<Mutex<Holding<S>>>);
 
-/// What lets go of them.
+/// What lets go of them, and says so.
 #[derive(Debug)]
-pub(super) struct Cork<S>(Arc<Mutex<Holding<S>>>);
+pub(super) struct Cork<S> {
+    holding: Arc<Mutex<Holding<S>>>,
+    departures: Departures,
+}
 
 #[derive(Debug)]
 struct Holding<S> {
@@ -51,7 +56,26 @@ pub(super) fn cork<S>(stream: S) -> (Corked<S>, Cork<S>) {
         is_unflushed: false,
         failed: None,
     }));
-    (Corked(Arc::clone(&holding)), Cork(holding))
+    let corked = Corked(Arc::clone(&holding));
+    let departures = Departures::default();
+    let cork = Cork {
+        holding,
+        departures,
+    };
+    (corked, cork)
+}
+
+impl<S> Cork<S> {
+    /// When it lets go.
+    pub(super) fn departures(&self) -> Departures {
+        self.departures.clone()
+    }
+}
+
+impl<S> Drop for Cork<S> {
+    fn drop(&mut self) {
+        self.departures.end();
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Cork<S> {
@@ -70,11 +94,13 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     /// when it takes more, or if it broke: the writer is to be driven then, and
     /// this called again.
     pub(super) fn let_go(&self, context: &mut Context<'_>) {
-        let mut holding = lock(&self.0);
+        let mut holding = lock(&self.holding);
         if let Poll::Ready(Err(error)) = holding.poll_flush(context) {
             holding.failed = Some(error);
             context.waker().wake_by_ref();
         }
+        drop(holding);
+        self.departures.note();
     }
 }
 
@@ -258,7 +284,7 @@ mod tests {
         for _ in 0..1000 {
             cork.let_go(&mut context);
         }
-        std::mem::take(&mut lock(&cork.0).stream.taken)
+        std::mem::take(&mut lock(&cork.holding).stream.taken)
     }
 
     #[test]
@@ -308,6 +334,40 @@ mod tests {
             panic!("{flushed:?}");
         };
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_waits_for_a_departure_waits_until_all_is_let_go_of_or_the_connection_over() {
+        for is_over in [false, true] {
+            let (mut corked, cork) = cork(Narrow::new(usize::MAX));
+            let departures = cork.departures();
+            let mut context = Context::from_waker(Waker::noop());
+            let mut departure = pin!(departures.next());
+            let written = Pin::new(&mut corked).poll_write(&mut context, b"frame");
+            assert!(written.is_ready());
+            assert!(departure.as_mut().poll(&mut context).is_pending());
+            assert!(departure.as_mut().poll(&mut context).is_pending());
+            if is_over {
+                drop(cork);
+            } else {
+                cork.let_go(&mut context);
+            }
+            assert!(departure.as_mut().poll(&mut context).is_ready());
+            let never = pin!(departures.next()).poll(&mut context);
+            assert_eq!(never.is_ready(), is_over);
+        }
+    }
+
+    #[test]
+    fn a_departure_that_nobody_waited_for_yet_has_been_all_the_same() {
+        let (mut corked, cork) = cork(Narrow::new(usize::MAX));
+        let departures = cork.departures();
+        let mut context = Context::from_waker(Waker::noop());
+        let departure = pin!(departures.next());
+        let written = Pin::new(&mut corked).poll_write(&mut context, b"frame");
+        assert!(written.is_ready());
+        cork.let_go(&mut context);
+        assert!(departure.poll(&mut context).is_ready());
     }
 
     /// Takes nothing.

@@ -3,10 +3,15 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use h2::{Reason as Code, RecvStream, client, server};
+use futures_util::FutureExt as _;
+use h2::{Reason as Code, RecvStream, SendStream, client, server};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt as _, duplex},
+    task::JoinSet,
+};
 
+use super::{Outgoing, Passed, cork::cork, departures::Departures, pump};
 use crate::{
     config::Propagate,
     meter::{
@@ -64,6 +69,18 @@ fn drive(mut server: Connection) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { while server.accept().await.is_some() {} });
     tasks
+}
+
+/// Sends a whole body as its windows allow.
+async fn send(to: &mut SendStream<Bytes>, body: Vec<u8>) {
+    let departures = Departures::default();
+    departures.end();
+    let mut outgoing = Outgoing {
+        stream: to,
+        unasked: 0,
+        departures: &departures,
+    };
+    outgoing.send(body.into(), true).await.unwrap();
 }
 
 async fn read(body: &mut RecvStream) -> (Vec<u8>, Option<HeaderMap>) {
@@ -139,6 +156,46 @@ async fn bodies_trailers_and_interim_responses_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn data_is_seen_only_when_it_has_left() {
+    const ROOM: usize = 64 * 1024;
+    let mut tasks = JoinSet::new();
+    let (near, far) = duplex(ROOM);
+    let (client, server) = tokio::join!(client::handshake(near), server::handshake(far));
+    let (mut requests, connection) = client.unwrap();
+    tasks.spawn(async { connection.await.unwrap() });
+    let (_response, mut body) = requests.send_request(request("/"), false).unwrap();
+    body.send_data("what it is".into(), true).unwrap();
+    let mut server: server::Connection<_, Bytes> = server.unwrap();
+    let (asked, _respond) = server.accept().await.unwrap().unwrap();
+    tasks.spawn(async move { while server.accept().await.is_some() {} });
+
+    let (near, mut far) = duplex(ROOM);
+    let (near, cork) = cork(near);
+    let departures = cork.departures();
+    let (mut requests, moving) = cork.around(client::handshake(near)).await.unwrap();
+    tasks.spawn(async move { cork.around(moving).await.unwrap() });
+    let (_response, mut stream) = requests.send_request(request("/"), false).unwrap();
+    let mut outgoing = Outgoing {
+        stream: &mut stream,
+        unasked: 0,
+        departures: &departures,
+    };
+    let mut asked = asked.into_body();
+    let mut seen = Vec::new();
+    let pumped = pump(&mut asked, &mut outgoing, None, |passed| {
+        let Passed::Data(data) = passed else {
+            panic!("there are no trailers");
+        };
+        let mut left = vec![0; ROOM];
+        let count = far.read(&mut left).now_or_never().unwrap().unwrap();
+        assert!(left[..count].ends_with(data));
+        seen.extend_from_slice(data);
+    });
+    assert!(within(pumped).await.is_ok());
+    assert_eq!(seen, b"what it is");
+}
+
+#[tokio::test]
 async fn a_body_larger_than_every_window_passes() {
     const LENGTH: usize = 12 * 1024 * 1024;
     let records = between(|requests, mut server| async move {
@@ -147,18 +204,14 @@ async fn a_body_larger_than_every_window_passes() {
         let (request, mut respond) = server.accept().await.unwrap().unwrap();
         let _driver = drive(server);
         let upload = async {
-            super::send_data(&mut body, Bytes::from(vec![b'x'; LENGTH]), true)
-                .await
-                .unwrap();
+            send(&mut body, vec![b'x'; LENGTH]).await;
         };
         let mut uploaded = request.into_body();
         let ((), (bytes, _)) = tokio::join!(upload, read(&mut uploaded));
         assert_eq!(bytes.len(), LENGTH);
         let mut sending = respond.send_response(Response::new(()), false).unwrap();
         let download = async {
-            super::send_data(&mut sending, Bytes::from(vec![b'y'; LENGTH]), true)
-                .await
-                .unwrap();
+            send(&mut sending, vec![b'y'; LENGTH]).await;
         };
         let mut answered = response.await.unwrap().into_body();
         let ((), (bytes, _)) = tokio::join!(download, read(&mut answered));
