@@ -272,6 +272,7 @@ fn again(
     }
     source::copy(workspace, &place)?;
     let elsewhere = workspace.at(&place);
+    source::keep_apart(&elsewhere)?;
     fs::create_dir_all(directory(&elsewhere))
         .and_then(|()| fs::create_dir_all(elsewhere.tools()))
         .with_context(|| format!("cannot create {}", directory(&elsewhere).display()))?;

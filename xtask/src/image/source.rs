@@ -92,6 +92,16 @@ pub(crate) fn copy(workspace: &Workspace, place: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes a copy that lies in another checkout one of its own, so that git does not take it for
+/// what the other ignores.
+///
+/// # Errors
+/// When git cannot.
+pub(crate) fn keep_apart(workspace: &Workspace) -> Result<()> {
+    let arguments = ["-c", "init.defaultBranch=main", "init", "--quiet"];
+    git(workspace, &arguments).map(drop)
+}
+
 fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     let mut git = workspace.command("git");
     // A checkout of another user's is refused by git unless it is named as safe.
@@ -112,7 +122,22 @@ fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Source;
+    use super::*;
+
+    /// Fails where git takes the copy for a part of what it lies in.
+    #[test]
+    fn a_copy_in_what_a_checkout_ignores_can_be_copied_in_turn() {
+        let outer = tempfile::tempdir().unwrap();
+        let checkout = Workspace::locate().unwrap().at(outer.path());
+        keep_apart(&checkout).unwrap();
+        fs::write(outer.path().join(".gitignore"), "/target\n").unwrap();
+        let place = outer.path().join("target/copy");
+        copy(&checkout, &place).unwrap();
+        let inner = checkout.at(&place);
+        keep_apart(&inner).unwrap();
+        copy(&inner, &place.join("copy")).unwrap();
+        assert!(place.join("copy/.gitignore").is_file());
+    }
 
     #[test]
     fn a_source_says_when_it_was_made_and_whether_it_is_a_commit() {
