@@ -139,6 +139,8 @@ impl Tree {
         let before = (node.bits & bit.wrapping_sub(1)).count_ones();
         let first = u16::try_from(before).map_or(node.end, |it| node.start.saturating_add(it));
         (first..node.end)
+            // A member may well have the name that stands for elements.
+            .filter(|at| *at != node.each)
             .find(|at| (self.node(*at)).is_some_and(|node| node.name.as_bytes() == name))
             .map_or(Place::NOWHERE, Place)
     }
@@ -213,15 +215,17 @@ mod tests {
             assert_eq!(found, expected, "{path:?}");
         };
         check(Place::ROOT, &[]);
+        let modes = tree.member(Place::ROOT, b"modes");
+        assert_eq!(tree.member(modes, EACH.as_bytes()), Place::NOWHERE);
         for first in &names {
             let one = tree.member(Place::ROOT, first.as_bytes());
             check(one, &[first]);
             check(tree.element(one), &[first, EACH]);
-            for second in &names {
+            for second in names.iter().filter(|name| **name != EACH) {
                 let two = tree.member(one, second.as_bytes());
                 check(two, &[first, second]);
                 check(tree.element(two), &[first, second, EACH]);
-                for third in &names {
+                for third in names.iter().filter(|name| **name != EACH) {
                     let three = tree.member(two, third.as_bytes());
                     check(three, &[first, second, third]);
                 }
