@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod downstream;
 pub mod roots;
 pub mod seal;
+pub mod stream;
 pub mod upstream;
 
 use std::sync::Arc;

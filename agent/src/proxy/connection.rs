@@ -16,7 +16,6 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     Intercepted, Proxy, authority,
@@ -39,7 +38,7 @@ use crate::{
     },
     sniff::{TlsStack, sniff},
     sys::origin,
-    tls::{alert::Alert, upstream::UpstreamTlsError},
+    tls::{alert::Alert, stream::ServerStream, upstream::UpstreamTlsError},
 };
 
 /// A client that has said nothing for this long may be waiting for the server
@@ -337,7 +336,7 @@ impl Accepted {
             .connection(Decision::Intercept, self.proxy.reason(&host));
         let config = self.proxy.downstream.answering(picked.as_deref());
         let (call, client) = self.intercepted(route, provider, Some(client));
-        let accept = TlsAcceptor::from(config).accept(client);
+        let accept = ServerStream::accept(config, client);
         let failed = match tokio::time::timeout(HANDSHAKE_WAIT, accept).await {
             Ok(Ok(client)) => return Some(relay(client, upstream, call)),
             Ok(Err(error)) => error,

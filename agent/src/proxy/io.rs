@@ -17,11 +17,10 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::tls::stream::ServerStream;
+
 /// How much is read at once: a TLS record, or a few packets.
 const READ_SIZE: usize = 16 * 1024;
-/// How much is read at once below TLS: a record of that size with what is around
-/// it, and a part of the next.
-const AHEAD_SIZE: usize = 20 * 1024;
 
 /// A connection that can be ended so that its peer sees a reset.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -42,20 +41,13 @@ impl Connection for Prefixed {
     }
 }
 
-impl Connection for tokio_rustls::server::TlsStream<Prefixed> {
+impl Connection for ServerStream<Prefixed> {
     fn reset_on_close(&self) {
-        self.get_ref().0.reset_on_close();
+        self.io().reset_on_close();
     }
 }
 
-impl Connection for tokio_rustls::client::TlsStream<Prefixed> {
-    fn reset_on_close(&self) {
-        self.get_ref().0.reset_on_close();
-    }
-}
-
-/// A TCP connection that is read ahead of who uses it: its first bytes, and what
-/// comes together with what is asked for. TLS asks for 4 KiB at a time.
+/// A TCP connection whose first bytes were read ahead.
 #[derive(Debug)]
 pub(crate) struct Prefixed {
     prefix: BytesMut,
@@ -67,33 +59,9 @@ impl Prefixed {
         Self { prefix, tcp }
     }
 
-    /// The connection.
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        &self.tcp
-    }
-
     /// What was read ahead and is not used, and the connection.
     pub(crate) fn into_parts(self) -> (BytesMut, TcpStream) {
         (self.prefix, self.tcp)
-    }
-}
-
-impl Prefixed {
-    /// Reads as much as there is, and keeps what there is no room for.
-    fn poll_ahead(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AHEAD.with_borrow_mut(|ahead| {
-            let mut read = ReadBuf::new(ahead);
-            ready!(Pin::new(&mut self.tcp).poll_read(context, &mut read))?;
-            let filled = read.filled();
-            let (wanted, rest) = filled.split_at(filled.len().min(buffer.remaining()));
-            buffer.put_slice(wanted);
-            self.prefix.extend_from_slice(rest);
-            Poll::Ready(Ok(()))
-        })
     }
 }
 
@@ -104,10 +72,7 @@ impl AsyncRead for Prefixed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.prefix.is_empty() {
-            if buffer.remaining() >= READ_SIZE {
-                return Pin::new(&mut self.tcp).poll_read(context, buffer);
-            }
-            return self.poll_ahead(context, buffer);
+            return Pin::new(&mut self.tcp).poll_read(context, buffer);
         }
         let count = self.prefix.len().min(buffer.remaining());
         buffer.put_slice(&self.prefix[..count]);
@@ -154,8 +119,6 @@ thread_local! {
     /// most of its time it waits, with thousands of others. This way none of them
     /// holds room for a read that is yet to come.
     static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
-    /// The same below TLS.
-    static AHEAD: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD_SIZE].into());
 }
 
 /// The reading half of a connection, and what was read and not yet used.

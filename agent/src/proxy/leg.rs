@@ -11,16 +11,15 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
 
-use super::io::{Connection, Prefixed};
-use crate::sys::sockets::bytes_acknowledged;
+use super::io::Connection;
+use crate::{sys::sockets::bytes_acknowledged, tls::stream::ClientStream};
 
 /// A connection to a provider.
 #[derive(Debug)]
 pub(crate) enum Leg {
     /// Verified.
-    Tls(Box<TlsStream<Prefixed>>),
+    Tls(Box<ClientStream<TcpStream>>),
     /// Where the application speaks without TLS.
     Cleartext(TcpStream),
 }
@@ -28,7 +27,7 @@ pub(crate) enum Leg {
 impl Leg {
     fn tcp(&self) -> &TcpStream {
         match self {
-            Self::Tls(stream) => stream.get_ref().0.tcp(),
+            Self::Tls(stream) => stream.io(),
             Self::Cleartext(stream) => stream,
         }
     }
@@ -36,7 +35,7 @@ impl Leg {
     /// What ALPN agreed on.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::Tls(stream) => stream.state().alpn_protocol(),
             Self::Cleartext(_) => None,
         }
     }

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
@@ -13,7 +12,6 @@ use super::{
     Proxy,
     dial::{DialError, dial},
     h2::Session,
-    io::Prefixed,
     leg::Leg,
     pool::{Kept, Pool, Route},
 };
@@ -118,7 +116,6 @@ impl Proxy {
         };
         let name = ServerName::try_from(route.host.to_string())
             .map_err(|_invalid| SupplyError::Name(route.host.to_string()))?;
-        let tcp = Prefixed::new(BytesMut::new(), tcp);
         match self.upstream.connect(tcp, name, offered.clone()).await? {
             Handshaken::Verified(stream) => {
                 self.metrics.upstream(Source::New);

@@ -4,7 +4,6 @@ use std::{
     cell::Cell,
     future::{Future as _, poll_fn},
     io,
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +13,8 @@ use rustls::{
     pki_types::ServerName, sign::CertifiedKey,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::stream::ClientStream;
 
 /// A TLS handshake is two round trips; providers are given ample time, and no
 /// more, because an application waits behind it.
@@ -57,7 +57,7 @@ impl UpstreamTlsError {
 /// What came of a handshake that was not refused.
 pub enum Handshaken<S> {
     /// A verified connection.
-    Verified(Box<TlsStream<S>>),
+    Verified(Box<ClientStream<S>>),
     /// The provider asked for a client certificate, which only the application
     /// can have. The connection is closed.
     WantsClientCertificate,
@@ -97,7 +97,9 @@ impl Upstream {
     ) -> Result<Handshaken<S>, UpstreamTlsError> {
         let mut config = self.base.clone();
         config.alpn_protocols = alpn;
-        let mut handshake = pin!(TlsConnector::from(Arc::new(config)).connect(name, tcp));
+        // Boxed, because relays that may have to make one would all be as large.
+        let handshake = ClientStream::connect(Arc::new(config), name, tcp);
+        let mut handshake = Box::pin(handshake);
         let mut asked = false;
         let handshake = poll_fn(|context| {
             ASKED.set(false);
