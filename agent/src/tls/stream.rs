@@ -19,7 +19,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, CommonState, ServerConfig,
+    ClientConfig, CommonState, InvalidMessage, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::ServerName,
     server::UnbufferedServerConnection,
@@ -33,6 +33,9 @@ use session::{append, encode, fits};
 /// The longest record, with its header (RFC 8446, section 5.2; TLS 1.2 may use
 /// more, RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
+/// Most of a message of the handshake that is kept until it is whole, its records'
+/// headers and padding included: what rustls allows where the buffer is its own.
+const MESSAGE_MAX: usize = 64 * 1024;
 /// Room for a part of a record, and for a longest one after it.
 const READ_SIZE: usize = 2 * RECORD_MAX;
 /// How much is encrypted at once: four records.
@@ -301,6 +304,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Session> TlsStream<IO, S> {
             (used, step) = self.process(&mut buffer[..length], plain, None);
         }
         let must_write = self.session.is_handshaking() && !self.outgoing.is_empty();
+        if matches!(step, Ok(Step::Wants)) && length - used > MESSAGE_MAX {
+            let error = rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge);
+            self.failed = Some(error.clone());
+            step = Err(invalid(error));
+        }
         if matches!(step, Ok(Step::Wants)) && !must_write {
             buffer.copy_within(used..length, 0);
             length -= used;

@@ -336,6 +336,30 @@ async fn a_handshake_that_breaks_off_has_ended() {
 }
 
 #[tokio::test]
+async fn a_message_that_does_not_end_is_not_kept_for_ever() {
+    let (near, mut far) = duplex(ROOM);
+    let accepting = ServerStream::accept(Arc::new(ends(&TLS13).server), near);
+    let write = async {
+        // A ClientHello of 65,000 bytes, one in each record (RFC 8446, sections 4 and 5.1).
+        let message = [1, 0, 0xfd, 0xe8].into_iter().chain(std::iter::repeat(0));
+        for byte in message.take(4 * MESSAGE_MAX / 6) {
+            if far.write_all(&[22, 3, 1, 0, 1, byte]).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let error = within(async {
+        tokio::select! {
+            accepted = accepting => accepted.unwrap_err(),
+            () = write => unreachable!(),
+        }
+    })
+    .await;
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[tokio::test]
 async fn what_is_no_record_is_an_error_and_the_peer_is_told() {
     let (mut client, server) = ends(&TLS13).with_client(usize::MAX).await;
     let (mut below, _session) = server.into_inner();
