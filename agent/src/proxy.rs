@@ -324,11 +324,12 @@ impl Intercepted {
     /// The application does not accept our certificate: recorded, because it
     /// means that calls fail that would not fail without weir.
     fn refused_by_client(&self, error: &std::io::Error) {
+        // First of all: its next connection may be on its way.
+        self.learn(CertificateRefusal::Alert);
         tracing::warn!(
             host = %self.route.host, exe = ?self.process.exe, %error,
             "an application does not trust weir's certificate authority"
         );
-        self.learn(CertificateRefusal::Alert);
         self.without_request(Outcome::Refused {
             reason: Reason::ClientRefusedCertificate,
             error: error.to_string(),

@@ -15,6 +15,7 @@
 //! - [`run`] is `weir exec` in a world, with its report read back as records.
 //! - [`calls`] are calls of model APIs, and [`curl`] makes them: through weir
 //!   and direct, so that both can be compared. [`raw`] says bytes that curl would not.
+//!   [`caller`] is an application that calls when it is told to.
 //!   [`metrics`] asks weir itself, [`collector`] is told by it.
 //! - [`exec`] is `weir exec` where only the command matters, on this machine's
 //!   own network; [`remains`] says whether a run left anything behind,
@@ -26,6 +27,7 @@
 //!   benchmarks share, and [`spread`] what they make of their figures.
 
 pub mod bench;
+pub mod caller;
 pub mod calls;
 pub mod clients;
 pub mod collector;

@@ -12,84 +12,12 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::OutcomeKind;
+use weir_tests::caller::Caller;
 use weir_tests::calls::{Call, Mode, Surface};
 use weir_tests::curl::{Http, Transfer};
-use weir_tests::metrics::Metrics;
 use weir_tests::output::eventually;
-use weir_tests::run::{Ended, Running};
 use weir_tests::server::Server;
 use weir_tests::world::{APPLICATION, World, provider4};
-
-/// Calls as often as it is told to, each time with a process of its own.
-const CALLER: &str = r#"while read -r number; do "$@"; echo "call $number: $?"; done"#;
-
-/// An application that connects for every call.
-struct Caller<'world> {
-    world: &'world World,
-    running: Running,
-    calls: usize,
-}
-
-impl<'world> Caller<'world> {
-    fn start(world: &'world World, yaml: &str, transfer: &Transfer) -> Result<Self> {
-        let mut words: Vec<String> = ["sh", "-c", CALLER, "-"].map(str::to_owned).into();
-        words.extend(transfer.words());
-        Ok(Self {
-            world,
-            running: world.weir().configured(yaml).start(&words)?,
-            calls: 0,
-        })
-    }
-
-    /// Calls, and says how curl ended.
-    fn call(&mut self) -> Result<i32> {
-        self.begin()?;
-        self.end()
-    }
-
-    fn begin(&mut self) -> Result<()> {
-        self.calls += 1;
-        let input = self.running.input.as_mut().context("the input is open")?;
-        writeln!(input, "{}", self.calls)?;
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<i32> {
-        let mark = format!("call {}: ", self.calls);
-        loop {
-            let line = self.running.stdout.line()?;
-            if let Some((_, status)) = line.split_once(&mark) {
-                return Ok(status.trim().parse()?);
-            }
-        }
-    }
-
-    fn metrics(&self) -> Result<Metrics> {
-        Metrics::of(self.world)
-    }
-
-    /// Waits until so many connections are kept.
-    fn wait_for_kept(&self, count: u32) -> Result<()> {
-        eventually(&format!("{count} connections are kept"), || {
-            let kept = self
-                .metrics()
-                .ok()
-                .and_then(|it| it.value("weir_upstream_connections_kept", &[]));
-            kept == Some(f64::from(count))
-        })
-    }
-
-    /// Connections that were made, and that were used again.
-    fn connections(&self) -> Result<(f64, f64)> {
-        let metrics = self.metrics()?;
-        let of = |source| metrics.sum("weir_upstream_connections_total", &[("source", source)]);
-        Ok((of("new"), of("kept")))
-    }
-
-    fn finish(self) -> Result<Ended> {
-        self.running.finish()
-    }
-}
 
 #[test]
 fn calls_that_connect_each_time_share_a_connection_upstream() -> Result<()> {
@@ -104,7 +32,7 @@ fn calls_that_connect_each_time_share_a_connection_upstream() -> Result<()> {
 fn shared(http: Http, mode: Mode) -> Result<()> {
     let world = World::new()?;
     let call = Call::new(Surface::Chat, mode, http, "shared").asking_for_usage();
-    let mut caller = Caller::start(&world, "", &call.transfer())?;
+    let mut caller = Caller::start(&world, world.weir(), &call.transfer().words())?;
     for _ in 0..4 {
         ensure!(caller.call()? == 0, "a call failed");
         caller.wait_for_kept(1)?;
@@ -135,7 +63,11 @@ fn a_connection_ends_with_the_applications_if_so_configured() -> Result<()> {
         (Http::H2, "upstream: {reuse: off}"),
     ] {
         let call = Call::new(Surface::Chat, Mode::Plain, http, "apart");
-        let mut caller = Caller::start(&world, yaml, &call.transfer())?;
+        let mut caller = Caller::start(
+            &world,
+            world.weir().configured(yaml),
+            &call.transfer().words(),
+        )?;
         for _ in 0..2 {
             ensure!(caller.call()? == 0, "a call failed");
         }
@@ -243,7 +175,7 @@ fn transfer() -> Transfer {
 fn a_call_on_a_connection_that_the_server_has_ended_meanwhile_is_sent_again() -> Result<()> {
     let world = World::new()?;
     let host = Host::start(&world, Then::Answers)?;
-    let mut caller = Caller::start(&world, "", &transfer())?;
+    let mut caller = Caller::start(&world, world.weir(), &transfer().words())?;
     ensure!(caller.call()? == 0, "the first call failed");
     caller.wait_for_kept(1)?;
     // The end of the connection does not get through, so nobody knows of it.
@@ -277,7 +209,7 @@ fn a_call_whose_server_leaves_while_its_body_is_held_is_sent_elsewhere() -> Resu
         .header("Expect", "")
         .header("Content-Type", "application/json")
         .set("upload-file", &body.display().to_string());
-    let mut caller = Caller::start(&world, "", &transfer)?;
+    let mut caller = Caller::start(&world, world.weir(), &transfer.words())?;
     let chat = [r#"{"model":"gpt-4o","#, r#""messages":[]}"#];
     caller.begin()?;
     std::fs::write(&body, chat.concat())?;
@@ -325,7 +257,7 @@ fn is_gone(world: &World) -> bool {
 fn a_call_that_the_server_has_read_is_never_sent_again() -> Result<()> {
     let world = World::new()?;
     let host = Host::start(&world, Then::Leaves)?;
-    let mut caller = Caller::start(&world, "", &transfer())?;
+    let mut caller = Caller::start(&world, world.weir(), &transfer().words())?;
     ensure!(caller.call()? == 0, "the first call failed");
     caller.wait_for_kept(1)?;
     // 52: an empty reply, as it would be without weir.
@@ -347,7 +279,7 @@ fn a_call_that_the_server_has_read_is_never_sent_again() -> Result<()> {
 fn a_connection_that_its_server_ends_is_not_used_again() -> Result<()> {
     let world = World::new()?;
     let host = Host::start(&world, Then::Answers)?;
-    let mut caller = Caller::start(&world, "", &transfer())?;
+    let mut caller = Caller::start(&world, world.weir(), &transfer().words())?;
     ensure!(caller.call()? == 0, "the first call failed");
     caller.wait_for_kept(1)?;
     host.end.send(())?;
