@@ -4,7 +4,8 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use rustls::{
     AlertDescription, ServerConfig,
-    server::{ClientHello, ResolvesServerCert},
+    crypto::aws_lc_rs::Ticketer,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
@@ -13,7 +14,9 @@ use super::authority::Authority;
 /// Server configurations, one for each answer to ALPN.
 ///
 /// They are kept, rather than made per connection, so that an application that
-/// comes back can resume its session.
+/// comes back can resume its session. What that takes is in its ticket, under a key
+/// of this process that changes after hours (RFC 5077): here is nothing to be kept,
+/// and to be bounded, for sessions that mostly are never resumed.
 #[derive(Clone)]
 pub struct Downstream {
     h2: Arc<ServerConfig>,
@@ -24,14 +27,20 @@ pub struct Downstream {
 impl Downstream {
     /// # Errors
     ///
-    /// Only if the crypto provider lacks the default protocol versions.
+    /// Only if the crypto provider lacks the default protocol versions, or there is
+    /// no randomness.
     pub fn new(authority: &Arc<Authority>) -> Result<Self, rustls::Error> {
+        let ticketer = Ticketer::new()?;
         let config = |protocols: &[&[u8]]| -> Result<_, rustls::Error> {
             let mut config = ServerConfig::builder_with_provider(super::provider())
                 .with_safe_default_protocol_versions()?
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::new(Leaves(Arc::clone(authority))));
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            config.ticketer = Arc::clone(&ticketer);
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            // Each connection brings one, and so leaves as many as it used.
+            config.send_tls13_tickets = 1;
             Ok(Arc::new(config))
         };
         Ok(Self {
@@ -86,4 +95,85 @@ pub fn refused_certificate(error: &io::Error) -> bool {
                 | AlertDescription::CertificateUnknown
         ))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{
+        ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
+        pki_types::{CertificateDer, pem::PemObject},
+        version::{TLS12, TLS13},
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tls::{
+        provider,
+        stream::{ClientStream, ServerStream},
+    };
+
+    /// A client that believes the authority, and remembers sessions.
+    fn client(
+        authority: &Authority,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        let pem = authority.certificate_pem().as_bytes();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(pem).unwrap())
+            .unwrap();
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+        Arc::new(config)
+    }
+
+    /// Connects, and says how each end shook hands.
+    async fn shaken(client: &Arc<ClientConfig>, server: Arc<ServerConfig>) -> [HandshakeKind; 2] {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let name = "api.openai.com".try_into().unwrap();
+        let (client, server) = tokio::join!(
+            ClientStream::connect(Arc::clone(client), name, near),
+            ServerStream::accept(server, far)
+        );
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        // With what is read comes the ticket of TLS 1.3.
+        server.write_all(b"!").await.unwrap();
+        server.flush().await.unwrap();
+        client.read_exact(&mut [0]).await.unwrap();
+        [client.state(), server.state()].map(|state| state.handshake_kind().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_session_is_resumed_whatever_upstream_picks() {
+        let authority = Arc::new(Authority::new(None, SystemTime::now()).unwrap());
+        for version in [&TLS12, &TLS13] {
+            let downstream = Downstream::new(&authority).unwrap();
+            let client = client(&authority, version);
+            let first = shaken(&client, downstream.answering(Some(b"h2"))).await;
+            assert_eq!(first, [HandshakeKind::Full; 2], "{version:?}");
+            for picked in [Some(&b"h2"[..]), Some(b"http/1.1"), None] {
+                let again = shaken(&client, downstream.answering(picked)).await;
+                assert_eq!(
+                    again,
+                    [HandshakeKind::Resumed; 2],
+                    "{version:?}, {picked:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_not_resumed_by_another_process() {
+        let authority = Arc::new(Authority::new(None, SystemTime::now()).unwrap());
+        let client = client(&authority, &TLS13);
+        for _ in 0..2 {
+            let downstream = Downstream::new(&authority).unwrap();
+            let kinds = shaken(&client, downstream.answering(None)).await;
+            assert_eq!(kinds, [HandshakeKind::Full; 2]);
+        }
+    }
 }
