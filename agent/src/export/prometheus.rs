@@ -6,9 +6,11 @@
 
 mod bounded;
 mod coverage;
+mod series;
 
 use std::any::type_name;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use prometheus::{
     CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -17,7 +19,11 @@ use prometheus::{
 use rust_decimal::prelude::ToPrimitive;
 use weir_common::FlowReason;
 
-use self::{bounded::Bounded, coverage::Coverage};
+use self::{
+    bounded::{Bounded, Room},
+    coverage::Coverage,
+    series::{Kept, Kind, Labels, Series, TOKENS},
+};
 use super::semconv::{MCP_BUCKETS, TOKEN_BUCKETS, error_type, mcp};
 use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
@@ -75,6 +81,7 @@ pub struct Metrics {
     errors: Bounded,
     methods: Bounded,
     tools: Bounded,
+    kept_series: Kept,
 }
 
 /// A metric that is exported.
@@ -230,6 +237,7 @@ impl Metrics {
             errors: bounded("error_type", ERRORS_MAX),
             methods: bounded("mcp_method", METHODS_MAX),
             tools: bounded("mcp_tool", TOOLS_MAX),
+            kept_series: Kept::default(),
             bounds: register(
                 &registry,
                 counters(
@@ -249,15 +257,6 @@ impl Metrics {
         let Some(operation) = record.operation.as_deref() else {
             return;
         };
-        let provider = self.providers.admit(record.provider.as_deref());
-        self.exchanges
-            .with_label_values(&[
-                &*provider,
-                operation,
-                status_class(record.status),
-                record.outcome.as_str(),
-            ])
-            .inc();
         if let Some(spent) = record.weir_overhead_us {
             self.overhead
                 .observe(std::time::Duration::from_micros(spent).as_secs_f64());
@@ -265,10 +264,57 @@ impl Metrics {
         for problem in &record.problems {
             self.problems.with_label_values(&[problem.as_str()]).inc();
         }
-        if !self.observe_mcp(record) {
-            self.observe_conventional(record, operation, &provider);
+        let error_type = error_type(record);
+        let status_class = status_class(record.status);
+        let kind = Kind::of(record, operation, status_class, error_type.as_deref());
+        let series = self.series(kind);
+        series
+            .exchanges
+            .get_or_init(|| {
+                let outcome = record.outcome.as_str();
+                let provider = &series.labels.provider;
+                self.exchanges
+                    .with_label_values(&[provider, operation, status_class, outcome])
+            })
+            .inc();
+        if !self.observe_mcp(record, &series) {
+            self.observe_conventional(record, operation, &series);
         }
-        self.observe_spent(record, &provider);
+        self.observe_spent(record, &series);
+    }
+
+    /// The series of a kind of exchanges.
+    fn series(&self, kind: Kind<'_>) -> Arc<Series> {
+        if let Some(series) = self.kept_series.get(kind) {
+            return series;
+        }
+        let mut has_overflown = false;
+        let mut admitted = |set: &Bounded, value: Option<&str>, is_needed: bool| {
+            let (label, room) = if is_needed {
+                set.admit(value)
+            } else {
+                set.admit_or_empty(value)
+            };
+            has_overflown |= room == Room::Overflown;
+            label.into_owned()
+        };
+        let labels = Labels {
+            provider: admitted(&self.providers, kind.provider, true),
+            request_model: admitted(&self.request_models, kind.request_model, false),
+            response_model: admitted(&self.response_models, kind.response_model, false),
+            error_type: admitted(&self.errors, kind.error_type, false),
+            model: admitted(
+                &self.models,
+                kind.response_model.or(kind.request_model),
+                true,
+            ),
+        };
+        let series = Arc::new(Series::new(labels));
+        // Each that does not fit is counted as that.
+        if !has_overflown {
+            self.kept_series.keep(kind, Arc::clone(&series));
+        }
+        series
     }
 
     /// Counts a connection that was decided.
@@ -321,91 +367,105 @@ impl Metrics {
     }
 
     /// The metric of the conventions for MCP, if the exchange is one of it.
-    fn observe_mcp(&self, record: &Record) -> bool {
+    fn observe_mcp(&self, record: &Record, series: &Series) -> bool {
         let Some((rpc, method)) = mcp(record) else {
             return false;
         };
-        let error_type = error_type(record);
         self.mcp_duration
             .with_label_values(&[
-                self.methods.admit(Some(method)),
-                self.tools.admit_or_empty(rpc.tool.as_deref()),
-                self.errors.admit_or_empty(error_type.as_deref()),
+                &*self.methods.admit(Some(method)).0,
+                &*self.tools.admit_or_empty(rpc.tool.as_deref()).0,
+                &series.labels.error_type,
             ])
             .observe(record.duration_ms.as_secs_f64());
         true
     }
 
     /// The metrics of the conventions.
-    fn observe_conventional(&self, record: &Record, operation: &str, provider: &str) {
-        let request_model = self
-            .request_models
-            .admit_or_empty(record.request_model.as_deref());
-        let response_model = self
-            .response_models
-            .admit_or_empty(record.response_model.as_deref());
+    fn observe_conventional(&self, record: &Record, operation: &str, series: &Series) {
+        let Labels {
+            provider,
+            request_model,
+            response_model,
+            error_type,
+            ..
+        } = &series.labels;
         // They ask for counts that the provider stated, or none.
         if record.tokens_provenance == Provenance::Measured {
-            for (kind, count) in [
+            let counts = [
                 ("input", record.input_tokens),
                 ("output", record.output_tokens),
-            ] {
+            ];
+            for (usage, (kind, count)) in series.usage.iter().zip(counts) {
                 if let Some(count) = count {
-                    self.token_usage
-                        .with_label_values(&[
-                            operation,
-                            provider,
-                            kind,
-                            &request_model,
-                            &response_model,
-                        ])
+                    usage
+                        .get_or_init(|| {
+                            self.token_usage.with_label_values(&[
+                                operation,
+                                provider,
+                                kind,
+                                request_model,
+                                response_model,
+                            ])
+                        })
                         .observe(count.to_f64().unwrap_or(f64::MAX));
                 }
             }
         }
-        let error_type = error_type(record);
-        let error_type = self.errors.admit_or_empty(error_type.as_deref());
-        self.operation_duration
-            .with_label_values(&[
-                operation,
-                provider,
-                &request_model,
-                &response_model,
-                &error_type,
-            ])
+        series
+            .duration
+            .get_or_init(|| {
+                self.operation_duration.with_label_values(&[
+                    operation,
+                    provider,
+                    request_model,
+                    response_model,
+                    error_type,
+                ])
+            })
             .observe(record.duration_ms.as_secs_f64());
         if let Some(first) = record.time_to_first_chunk_ms {
-            self.time_to_first_chunk
-                .with_label_values(&[operation, provider, &request_model, &response_model])
+            series
+                .first_chunk
+                .get_or_init(|| {
+                    self.time_to_first_chunk.with_label_values(&[
+                        operation,
+                        provider,
+                        request_model,
+                        response_model,
+                    ])
+                })
                 .observe(first.as_secs_f64());
         }
     }
 
     /// Tokens and money.
-    fn observe_spent(&self, record: &Record, provider: &str) {
-        let model = record
-            .response_model
-            .as_ref()
-            .or(record.request_model.as_ref());
-        let model = self.models.admit(model.map(String::as_str));
-        let provenance = record.tokens_provenance.as_str();
-        for (kind, count) in [
+    fn observe_spent(&self, record: &Record, series: &Series) {
+        let Labels {
+            provider, model, ..
+        } = &series.labels;
+        let counts: [_; TOKENS] = [
             ("input", record.input_tokens),
             ("output", record.output_tokens),
             ("cache_read", record.cache_read_tokens),
             ("cache_write", record.cache_write_tokens),
             ("reasoning", record.reasoning_tokens),
-        ] {
+        ];
+        for (tokens, (kind, count)) in series.tokens.iter().zip(counts) {
             if let Some(count) = count {
-                self.tokens
-                    .with_label_values(&[provider, &model, kind, provenance])
+                tokens
+                    .get_or_init(|| {
+                        let provenance = record.tokens_provenance.as_str();
+                        self.tokens
+                            .with_label_values(&[provider, model, kind, provenance])
+                    })
                     .inc_by(count);
             }
         }
         match record.cost_usd.and_then(|cost| cost.to_f64()) {
-            Some(cost) => self
+            Some(cost) => series
                 .cost
-                .with_label_values(&[provider, &model])
+                .get_or_init(|| self.cost.with_label_values(&[provider, model]))
                 .inc_by(cost.max(0.0)),
             None if record.is_billable() => self.unpriced.inc(),
             None => {}

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::json;
+use weir::export::prometheus::Metrics;
 use weir::llm::catalogue::Provider;
 use weir::llm::classify::Api;
 use weir::llm::headers::Headers;
@@ -264,8 +265,10 @@ impl Fed {
     }
 }
 
-/// Where records end. Each has to say what was fed.
-pub(crate) struct Measured;
+/// Where records end: in metrics, as those of the proxy do. Each has to say what was
+/// fed.
+#[derive(Default)]
+pub(crate) struct Measured(Metrics);
 
 impl RecordSink for Measured {
     fn record(&self, record: Record) {
@@ -273,6 +276,7 @@ impl RecordSink for Measured {
             record.tokens_provenance == Provenance::Measured && record.problems.is_empty(),
             "{record:?}"
         );
+        self.0.observe(&record);
     }
 }
 
@@ -286,7 +290,7 @@ pub(crate) fn drive(input: Input, times: u32) -> Result<()> {
     }
     let fed = Fed::new(input)?;
     let prices = Arc::new(PriceTable::builtin());
-    let meter = Meter::new(Instant::now, Arc::new(Measured), prices);
+    let meter = Meter::new(Instant::now, Arc::<Measured>::default(), prices);
     // The first makes what all others find.
     fed.exchange(&meter);
     counted(|| {

@@ -77,7 +77,7 @@ pub(crate) fn drive(call: &Call, times: u32) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let relay = Relay::new(Arc::new(Measured)).map_err(|error| anyhow!(error))?;
+    let relay = Relay::new(Arc::<Measured>::default()).map_err(|error| anyhow!(error))?;
     let (mut ends, relaying) = runtime.block_on(async {
         let (client, near) = pair().await?;
         let (far, provider) = pair().await?;

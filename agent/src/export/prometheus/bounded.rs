@@ -15,6 +15,15 @@ const OTHER: &str = "other";
 /// Stands for a value that is not known.
 const UNKNOWN: &str = "unknown";
 
+/// Whether a value is among those that fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is, or there is none.
+    Found,
+    /// It is not, and was counted as that.
+    Overflown,
+}
+
 /// The values that a label has taken.
 #[derive(Debug)]
 pub(super) struct Bounded {
@@ -34,9 +43,9 @@ impl Bounded {
     }
 
     /// The value to use in a label for `value`: mostly that itself.
-    pub(super) fn admit<'a>(&self, value: Option<&'a str>) -> Cow<'a, str> {
+    pub(super) fn admit<'a>(&self, value: Option<&'a str>) -> (Cow<'a, str>, Room) {
         let Some(value) = value.filter(|value| !value.is_empty()) else {
-            return UNKNOWN.into();
+            return (UNKNOWN.into(), Room::Found);
         };
         let cut = value
             .get(..value.floor_char_boundary(VALUE_LEN_MAX))
@@ -49,20 +58,21 @@ impl Bounded {
         // A set of strings is whole after any panic.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(&*clean) {
-            return clean;
+            return (clean, Room::Found);
         }
         if seen.len() >= self.most {
             self.overflow.inc();
-            return OTHER.into();
+            return (OTHER.into(), Room::Overflown);
         }
         seen.insert(clean.clone().into_owned());
-        clean
+        (clean, Room::Found)
     }
 
     /// As [`admit`](Self::admit), where the conventions leave out what is not
     /// known: an empty value is no label.
-    pub(super) fn admit_or_empty<'a>(&self, value: Option<&'a str>) -> Cow<'a, str> {
-        value.map_or_else(Cow::default, |value| self.admit(Some(value)))
+    pub(super) fn admit_or_empty<'a>(&self, value: Option<&'a str>) -> (Cow<'a, str>, Room) {
+        let nothing = || (Cow::default(), Room::Found);
+        value.map_or_else(nothing, |value| self.admit(Some(value)))
     }
 }
 
@@ -75,10 +85,16 @@ mod tests {
         let overflow = IntCounter::new("overflow", "test").expect("well formed");
         let bounded = Bounded::new(2, overflow.clone());
         let admitted = ["a", "b", "c", "a", "c"].map(|value| bounded.admit(Some(value)));
-        assert_eq!(admitted, ["a", "b", "other", "a", "other"]);
+        let rooms = admitted.each_ref().map(|(_, room)| *room);
+        assert_eq!(
+            admitted.map(|(label, _)| label),
+            ["a", "b", "other", "a", "other"]
+        );
+        use Room::{Found, Overflown};
+        assert_eq!(rooms, [Found, Found, Overflown, Found, Overflown]);
         assert_eq!(overflow.get(), 2);
-        assert_eq!(bounded.admit(None), "unknown");
-        assert_eq!(bounded.admit_or_empty(None), "");
+        assert_eq!(bounded.admit(None).0, "unknown");
+        assert_eq!(bounded.admit_or_empty(None).0, "");
         assert_eq!(overflow.get(), 2);
     }
 
@@ -86,7 +102,7 @@ mod tests {
     fn values_are_short_and_printable() {
         let overflow = IntCounter::new("overflow", "test").expect("well formed");
         let bounded = Bounded::new(9, overflow);
-        assert_eq!(bounded.admit(Some("a\nb")), "a_b");
-        assert_eq!(bounded.admit(Some(&"\u{20ac}".repeat(50))).len(), 99);
+        assert_eq!(bounded.admit(Some("a\nb")).0, "a_b");
+        assert_eq!(bounded.admit(Some(&"\u{20ac}".repeat(50))).0.len(), 99);
     }
 }

@@ -162,6 +162,46 @@ fn models_past_the_bound_are_other() {
 }
 
 #[test]
+fn more_kinds_of_calls_than_are_kept_are_counted_all_the_same() {
+    let metrics = Metrics::new();
+    for round in 0..3 {
+        for kind in 0..100 {
+            let mut record = golden();
+            record.request_model = Some(format!("model-{kind}"));
+            record.status = Some(if kind % 2 == 0 { 200 } else { 500 });
+            record.input_tokens = (round > 0).then_some(10);
+            metrics.observe(&record);
+        }
+    }
+    let exchanges = lines(&metrics, "weir_exchanges_total");
+    let ends = |end| exchanges.iter().filter(|line| line.ends_with(end)).count();
+    assert_eq!((exchanges.len(), ends(" 150")), (2, 2), "{exchanges:?}");
+    let usage = lines(&metrics, "gen_ai_client_token_usage_count");
+    let of = |kind, end| {
+        let is_it = |line: &&String| line.contains(kind) && line.ends_with(end);
+        usage.iter().filter(is_it).count()
+    };
+    assert_eq!((of("\"input\"", " 2"), of("\"output\"", " 3")), (100, 100));
+}
+
+#[test]
+fn what_counts_nothing_is_not_exported() {
+    let metrics = Metrics::new();
+    let mut record = golden();
+    (record.input_tokens, record.cost_usd) = (None, None);
+    record.time_to_first_chunk_ms = None;
+    metrics.observe(&record);
+    for name in [
+        "weir_cost_usd_total",
+        "gen_ai_client_operation_time_to_first_chunk_seconds",
+    ] {
+        assert_eq!(lines(&metrics, name), [""; 0]);
+    }
+    let usage = lines(&metrics, "gen_ai_client_token_usage_count");
+    assert_eq!(usage.len(), 1, "{usage:?}");
+}
+
+#[test]
 fn connections_are_counted_by_decision_and_reason() {
     let metrics = Metrics::new();
     metrics.connection(Decision::Splice, Reason::NotInCatalogue);
