@@ -35,7 +35,7 @@ pub(super) use self::head::{HEAD_LEN_MAX, RequestHead, request as read_request_h
 use self::{
     body::Body,
     chunked::ChunkError,
-    head::Framing,
+    head::{Framing, ResponseHead},
     outgoing::{Outgoing, send_request},
 };
 use super::{
@@ -551,7 +551,6 @@ async fn receive_response<C: AsyncWrite + Unpin>(
     };
     let mut filter = {
         let mut shared = lock(shared);
-        shared.exchange.response_head(head.status, &head.headers);
         let filters = shared.rule
             && !matches!(head.framing, Framing::Length(_))
             && tap::filters_response(
@@ -562,8 +561,13 @@ async fn receive_response<C: AsyncWrite + Unpin>(
         shared.answering = true;
         filters.then(Filtered::begin)
     };
+    let mut unseen = Some(UnseenHead {
+        head: &head,
+        shared,
+    });
     if head.status == 101 {
         send(client, &wire_head).await.map_err(Gone::Client)?;
+        drop(unseen);
         return Ok(Answered::Upgraded(head.headers));
     }
     let mut body = Body::new(head.framing);
@@ -581,6 +585,7 @@ async fn receive_response<C: AsyncWrite + Unpin>(
                 .await
                 .map_err(Gone::Client)?;
             lock(shared).exchange.overhead(received.elapsed());
+            drop(unseen.take());
         } else if !outgoing.is_empty() {
             send(client, &outgoing).await.map_err(Gone::Client)?;
         }
@@ -618,6 +623,22 @@ async fn receive_response<C: AsyncWrite + Unpin>(
             clean: ended,
             keep_alive: None,
         });
+    }
+}
+
+/// The head of a response that has yet to be read by whoever meters: that is done once it
+/// has left, or will not.
+struct UnseenHead<'a> {
+    head: &'a ResponseHead,
+    shared: &'a Sharing,
+}
+
+impl Drop for UnseenHead<'_> {
+    fn drop(&mut self) {
+        let ResponseHead {
+            status, headers, ..
+        } = self.head;
+        lock(self.shared).exchange.response_head(*status, headers);
     }
 }
 

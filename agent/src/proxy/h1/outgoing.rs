@@ -253,7 +253,6 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
     loop {
         let body = &mut outgoing.body;
         let wire = body.take(&mut client.buffer).map_err(Gone::BadRequest)?;
-        outgoing.observe(shared, &wire);
         let (body, Some(held)) = (&outgoing.body, &mut outgoing.held) else {
             break;
         };
@@ -264,8 +263,10 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
             all.extend_from_slice(&wire);
         }
         if body.is_done() || is_too_long {
+            outgoing.leaving = Some(wire);
             break;
         }
+        outgoing.observe(shared, &wire);
         read_more(client).await?;
     }
     let whole = Instant::now();
@@ -302,7 +303,11 @@ async fn send_held<C: AsyncRead + Unpin, U: AsyncWrite + Unpin>(
         whole,
         shared,
     )
-    .await
+    .await?;
+    if let Some(wire) = outgoing.leaving.take() {
+        outgoing.observe(shared, &wire);
+    }
+    Ok(())
 }
 
 async fn read_more<C: AsyncRead + Unpin>(client: &mut Reader<C>) -> Result<(), Gone> {
