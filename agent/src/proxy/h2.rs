@@ -9,6 +9,7 @@
 mod bell;
 mod cork;
 mod departures;
+mod pump;
 mod served;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use h2::{
-    Reason as Code, RecvStream, SendStream,
+    Reason as Code, RecvStream,
     client::{ResponseFuture, SendRequest},
     server::SendResponse,
 };
@@ -38,6 +39,7 @@ use tokio::task::JoinSet;
 use self::{
     cork::cork,
     departures::Departures,
+    pump::{Outgoing, Passed, Stopped, pump},
     served::{Event, Served},
 };
 use super::{
@@ -600,123 +602,6 @@ async fn next_head(response: &mut ResponseFuture) -> Result<Head, h2::Error> {
         Pin::new(&mut *response).poll(context).map_ok(Head::Final)
     })
     .await
-}
-
-/// Which end of a pump stopped it.
-enum Stopped {
-    /// The end data comes from.
-    Sender(h2::Error),
-    /// The end data goes to.
-    Receiver(h2::Error),
-}
-
-/// What a pump has moved.
-enum Passed<'a> {
-    Data(&'a [u8]),
-    Trailers(&'a HeaderMap),
-}
-
-/// Where data goes to.
-struct Outgoing<'a> {
-    stream: &'a mut SendStream<Bytes>,
-    /// What may be sent without having been asked for.
-    unasked: usize,
-    departures: &'a Departures,
-}
-
-impl Outgoing<'_> {
-    /// Sends as much at a time as may go. Done when it has left.
-    async fn send(&mut self, mut data: Bytes, ends: bool) -> Result<(), h2::Error> {
-        loop {
-            let piece = data.split_to(self.room(data.len()).await?);
-            let departure = self.departures.next();
-            self.stream.send_data(piece, ends && data.is_empty())?;
-            if data.is_empty() {
-                departure.await;
-                return Ok(());
-            }
-        }
-    }
-
-    /// How much of that may go, of which there is some if any is wanted: what may
-    /// go unasked, and then what the receiver's window allows.
-    async fn room(&mut self, wanted: usize) -> Result<usize, h2::Error> {
-        let mut room = wanted.min(self.unasked);
-        self.unasked -= room;
-        while room == 0 && wanted > 0 {
-            self.stream.reserve_capacity(wanted);
-            let capacity = poll_fn(|context| self.stream.poll_capacity(context)).await;
-            room = wanted.min(capacity.ok_or(Code::CANCEL)??);
-        }
-        Ok(room)
-    }
-}
-
-/// Moves data and trailers until the stream ends; `see` is shown each piece
-/// of data after it left, and trailers before they do.
-async fn pump(
-    from: &mut RecvStream,
-    to: &mut Outgoing<'_>,
-    mut filter: Option<Filtered>,
-    mut see: impl FnMut(Passed<'_>),
-) -> Result<(), Stopped> {
-    let mut ended = false;
-    while !ended {
-        let data = tokio::select! {
-            biased;
-            data = poll_fn(|context| from.poll_data(context)) => data,
-            code = poll_fn(|context| to.stream.poll_reset(context)) => {
-                return Err(Stopped::Receiver(match code {
-                    Ok(code) => code.into(),
-                    Err(error) => error,
-                }));
-            }
-        };
-        let Some(data) = data else { break };
-        let data = data.map_err(Stopped::Sender)?;
-        ended = from.is_end_stream();
-        let outgoing = match &mut filter {
-            None => data.clone(),
-            Some(filter) => {
-                let mut outgoing = filter.push(&data);
-                if ended {
-                    outgoing.extend_from_slice(&filter.finish());
-                }
-                outgoing.into()
-            }
-        };
-        if !outgoing.is_empty() || ended {
-            to.send(outgoing, ended).await.map_err(Stopped::Receiver)?;
-        }
-        // Only now may the sender send as much again.
-        from.flow_control()
-            .release_capacity(data.len())
-            .map_err(Stopped::Sender)?;
-        see(Passed::Data(&data));
-    }
-    if ended {
-        return Ok(());
-    }
-    if let Some(filter) = &mut filter {
-        let rest = filter.finish();
-        if !rest.is_empty() {
-            let sent = to.send(rest.into(), false).await;
-            sent.map_err(Stopped::Receiver)?;
-        }
-    }
-    match poll_fn(|context| from.poll_trailers(context))
-        .await
-        .map_err(Stopped::Sender)?
-    {
-        Some(trailers) => {
-            see(Passed::Trailers(&trailers));
-            to.stream.send_trailers(trailers).map_err(Stopped::Receiver)
-        }
-        None => to
-            .stream
-            .send_data(Bytes::new(), true)
-            .map_err(Stopped::Receiver),
-    }
 }
 
 /// The code to pass on for an error of one leg.

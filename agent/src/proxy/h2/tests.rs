@@ -1,6 +1,6 @@
 //! The relay between an HTTP/2 client and server: frames in, frames out.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -11,12 +11,18 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Outgoing, Passed, cork::cork, departures::Departures, pump};
+use super::{
+    cork::cork,
+    departures::Departures,
+    pump::{Outgoing, Passed, pump},
+};
 use crate::{
     config::Propagate,
     meter::{
+        exchange::Meter,
+        prices::PriceTable,
         reason::{Decision, Reason},
-        record::{OutcomeKind, Record},
+        record::{OutcomeKind, Record, RecordSink},
     },
     proxy::testing::{Relayed, Version, within},
 };
@@ -153,6 +159,57 @@ async fn bodies_trailers_and_interim_responses_pass_both_ways() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].outcome, OutcomeKind::Complete);
     assert_eq!((records[0].bytes_sent, records[0].bytes_received), (7, 8));
+}
+
+/// Keeps no record, and panics at one of them.
+struct Panicking;
+
+impl Panicking {
+    const STATUS: u16 = 418;
+}
+
+impl RecordSink for Panicking {
+    fn record(&self, record: Record) {
+        assert_ne!(record.status, Some(Self::STATUS), "what this test is about");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_leaves_the_others_alone() {
+    let relayed = Relayed::start_with(Version::Http2, |proxy| {
+        let prices = Arc::new(PriceTable::builtin());
+        proxy.meter = Meter::new(Instant::now, Arc::new(Panicking), prices);
+    })
+    .await;
+    let records = between_in(relayed, |requests, mut server| async move {
+        let mut requests = requests.ready().await.unwrap();
+        let (before, _) = requests.send_request(request("/v1/a"), true).unwrap();
+        let (_, mut respond_before) = server.accept().await.unwrap().unwrap();
+        let (panics, _) = requests.send_request(request("/v1/b"), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::from_u16(Panicking::STATUS).unwrap();
+        respond.send_response(head, true).unwrap();
+        let (sender, mut accepted) = tokio::sync::mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Some(Ok((_, respond))) = server.accept().await {
+                sender.send(respond).await.unwrap();
+            }
+        });
+        assert_eq!(panics.await.unwrap().status(), Panicking::STATUS);
+        // One that was open, and one that comes later.
+        respond_before
+            .send_response(Response::new(()), true)
+            .unwrap();
+        assert_eq!(before.await.unwrap().status(), StatusCode::OK);
+        let (after, _) = requests.send_request(request("/v1/c"), true).unwrap();
+        let mut respond = accepted.recv().await.unwrap();
+        respond.send_response(Response::new(()), true).unwrap();
+        assert_eq!(after.await.unwrap().status(), StatusCode::OK);
+    })
+    .await;
+    assert_eq!(records.len(), 0);
 }
 
 #[tokio::test]
