@@ -8,8 +8,8 @@
 //!
 //! Compared are the bodies, byte by byte; the processor time of the proxy, by its
 //! own clock; and how late the events of a stream arrive. Apart from that the
-//! instructions are counted that reading takes, in [`driven`]: they are the same
-//! on a busy machine.
+//! instructions and allocations are counted that reading takes, in [`driven`]: they
+//! are the same on a busy machine.
 //!
 //! Prints figures and judges only bodies: it fails if they differ, or if it could
 //! not measure.
@@ -34,12 +34,12 @@ use serde::Serialize;
 use weir_tests::bench::machine;
 use weir_tests::world::World;
 
-use crate::callgrind::Counted;
+use crate::callgrind::{Allocated, Counted};
 use crate::client::Turn;
 use crate::driven::Input;
 use crate::figures::{Figures, Turns};
 use crate::shape::Shape;
-use crate::table::{Instructions, Table};
+use crate::table::{Allocations, Instructions, Table};
 use crate::way::{Traveller, Way};
 
 /// The argument by which this program is the client.
@@ -54,7 +54,7 @@ struct Cli {
     /// Write the figures of every turn to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Count instructions only: needs neither root nor a quiet machine.
+    /// Count instructions and allocations only: needs neither root nor a quiet machine.
     #[arg(long)]
     instructions: bool,
     /// Count them, and fail if there are over 5 % more than in the committed budget.
@@ -87,6 +87,7 @@ struct Measured {
     machine: String,
     turns: Turns,
     instructions: Vec<Counted>,
+    allocations: Vec<Allocated>,
 }
 
 fn main() -> Result<()> {
@@ -115,6 +116,10 @@ fn main() -> Result<()> {
     let instructions = instructions.collect::<Result<Vec<_>>>()?;
     println!();
     print!("{}", Instructions(&instructions));
+    let allocations = Input::ALL.into_iter().map(callgrind::allocated);
+    let allocations = allocations.collect::<Result<Vec<_>>>()?;
+    println!();
+    print!("{}", Allocations(&allocations));
     let Some(path) = cli.json else {
         return Ok(());
     };
@@ -122,6 +127,7 @@ fn main() -> Result<()> {
         machine,
         turns,
         instructions,
+        allocations,
     };
     fs::write(&path, serde_json::to_vec_pretty(&measured)?)
         .with_context(|| format!("cannot write {}", path.display()))

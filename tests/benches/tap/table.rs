@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use weir_tests::spread::Spread;
 
-use crate::callgrind::Counted;
+use crate::callgrind::{Allocated, Counted};
 use crate::figures::{Figures, Turns, median, paired};
 use crate::shape::Shape;
 use crate::way::Way;
@@ -167,6 +167,27 @@ impl fmt::Display for Instructions<'_> {
             "\nOf one exchange from its opening to its record, by callgrind; a piece is what one read\n\
              of the relay brings: an event of a stream, or 16 KiB of a document. Of what is relayed, all\n\
              of HTTP/1.1 but TLS and the kernel, client and provider included."
+        )
+    }
+}
+
+/// What all inputs allocate.
+pub(crate) struct Allocations<'a>(pub(crate) &'a [Allocated]);
+
+impl fmt::Display for Allocations<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{:<26}{:>10}{:>10}", "allocated", "blocks", "bytes")?;
+        for Allocated {
+            input,
+            blocks,
+            bytes,
+        } in self.0
+        {
+            writeln!(out, "{input:<26}{blocks:>10}{bytes:>10}")?;
+        }
+        writeln!(
+            out,
+            "\nFor one exchange, by DHAT: what is given back at once included."
         )
     }
 }
