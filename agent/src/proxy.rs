@@ -29,7 +29,7 @@ mod testing;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -271,6 +271,8 @@ pub(crate) struct Intercepted {
     process: Process,
     /// Who was shown our certificate; `None` without TLS.
     client: Option<Client>,
+    /// In the metrics, as what it turned out to be.
+    is_counted: AtomicBool,
 }
 
 impl Intercepted {
@@ -312,8 +314,9 @@ impl Intercepted {
         self.proxy.keep(&self.route, upstream, hint);
     }
 
-    /// The application has sent something over our TLS.
+    /// The application has sent something over our TLS, or without any.
     fn accepted_by_client(&self) {
+        self.count(Decision::Intercept, self.proxy.reason(&self.route.host));
         if let Some(client) = &self.client
             && let Some(mut known) = self.proxy.refusers()
         {
@@ -330,10 +333,7 @@ impl Intercepted {
             host = %self.route.host, exe = ?self.process.exe, %error,
             "an application does not trust weir's certificate authority"
         );
-        self.without_request(Outcome::Refused {
-            reason: Reason::ClientRefusedCertificate,
-            error: error.to_string(),
-        });
+        self.without_request(Reason::ClientRefusedCertificate, error.to_string());
     }
 
     /// The application's handshake came to nothing.
@@ -348,10 +348,7 @@ impl Intercepted {
             self.closed_by_client();
         } else {
             tracing::debug!(%error, "the application's handshake failed");
-            self.without_request(Outcome::Refused {
-                reason: Reason::ClientHandshakeFailed,
-                error: error.to_string(),
-            });
+            self.without_request(Reason::ClientHandshakeFailed, error.to_string());
         }
     }
 
@@ -368,10 +365,8 @@ impl Intercepted {
             return;
         }
         self.learn(CertificateRefusal::Silence);
-        self.without_request(Outcome::Refused {
-            reason: Reason::ClosedBeforeRequest,
-            error: "the client ended the connection without a request".into(),
-        });
+        let error = "the client ended the connection without a request";
+        self.without_request(Reason::ClosedBeforeRequest, error.into());
     }
 
     fn learn(&self, how: CertificateRefusal) {
@@ -388,12 +383,28 @@ impl Intercepted {
         }
     }
 
-    /// Records a connection that ended before its first request.
-    fn without_request(&self, outcome: Outcome) {
+    /// Counts the connection, if that was not done.
+    fn count(&self, decision: Decision, reason: Reason) {
+        if !self.is_counted.swap(true, Ordering::Relaxed) {
+            self.proxy.metrics.connection(decision, reason);
+        }
+    }
+
+    /// Records a connection that ended before its first request, for this reason.
+    fn without_request(&self, reason: Reason, error: String) {
+        self.count(Decision::Refuse, reason);
+        let outcome = Outcome::Refused { reason, error };
         let opening = Opening {
             target: None,
             ..self.opening(Protocol::Tls, Api::Other.into(), Headers::default())
         };
         Exchange::open(opening, std::time::SystemTime::now(), &self.proxy.meter).finish(outcome);
+    }
+}
+
+impl Drop for Intercepted {
+    /// One that ended before anything came of it is counted as what was intended.
+    fn drop(&mut self) {
+        self.count(Decision::Intercept, self.proxy.reason(&self.route.host));
     }
 }

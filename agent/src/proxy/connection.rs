@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     os::fd::AsFd,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -289,9 +289,6 @@ impl Accepted {
                 return None;
             }
         };
-        self.proxy
-            .metrics
-            .connection(Decision::Intercept, self.proxy.reason(&host));
         let (call, client) = self.intercepted(route, provider, None);
         Some(relay(client, upstream, call))
     }
@@ -331,9 +328,6 @@ impl Accepted {
         if !relays(picked.as_deref()) {
             return Some(self.splice(Some(host), Reason::AlpnNotHttp, protocol));
         }
-        self.proxy
-            .metrics
-            .connection(Decision::Intercept, self.proxy.reason(&host));
         let config = self.proxy.downstream.answering(picked.as_deref());
         let (call, client) = self.intercepted(route, provider, Some(client));
         let accept = ServerStream::accept(config, client);
@@ -451,6 +445,7 @@ impl Accepted {
             provider,
             process: self.process,
             client,
+            is_counted: AtomicBool::new(false),
         };
         (call, Prefixed::new(self.first, self.tcp))
     }

@@ -5,7 +5,7 @@
 use std::{
     error::Error,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Instant, SystemTime},
 };
 
@@ -93,5 +93,6 @@ pub(super) fn intercepted(proxy: Arc<Proxy>) -> Intercepted {
             exe: None,
         },
         client: None,
+        is_counted: AtomicBool::new(false),
     }
 }

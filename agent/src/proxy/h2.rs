@@ -206,7 +206,8 @@ fn refused(error: &h2::Error, call: &Intercepted) {
     match error.get_io() {
         Some(io) if refused_certificate(io) => call.refused_by_client(io),
         Some(_) => call.closed_by_client(),
-        None => {}
+        // It has come, and is none.
+        None => call.accepted_by_client(),
     }
 }
 

@@ -18,6 +18,8 @@ use weir::config::Config;
 use weir::export::prometheus::Metrics;
 use weir::inject::options::Options;
 use weir::inject::webhook::configuration;
+use weir::meter::reason::Reason;
+use weir_common::FlowReason;
 
 use crate::manifests::{documents, inject};
 use crate::webhook::metrics_of_a_webhook;
@@ -424,5 +426,42 @@ async fn every_query_is_of_metrics_and_labels_that_are_exported() -> Result<()> 
     ] {
         ensure!(used.contains(metric), "{metric}");
     }
+    Ok(())
+}
+
+/// The values that a query asks a label for, where it names them.
+fn values<'a>(query: &'a str, label: &str) -> Vec<&'a str> {
+    let matchers = query.match_indices(label).filter_map(|(at, _)| {
+        let is_whole = query[..at].ends_with(['{', ' ', ',']);
+        let value = query[at + label.len()..].trim_start_matches(['=', '!', '~']);
+        let quoted = value.strip_prefix('"')?.split('"').next()?;
+        is_whole.then_some(quoted)
+    });
+    matchers.flat_map(|quoted| quoted.split('|')).collect()
+}
+
+#[test]
+fn values_are_read_as_they_are_meant() {
+    let query = "rate(a{reason=~\"b|c\", no_reason=\"d\"}[5m]) by (reason) / e{reason=\"f\"}";
+    assert_eq!(values(query, "reason"), ["b", "c", "f"]);
+}
+
+#[test]
+fn every_query_is_for_reasons_that_there_are() -> Result<()> {
+    let reasons: BTreeSet<&str> = Reason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .chain(FlowReason::ALL.iter().map(|reason| reason.as_str()))
+        .collect();
+    let rules = queries_of_rules()?;
+    let queries = rules.into_iter().map(|(query, _)| query);
+    let mut asked = BTreeSet::new();
+    for query in queries.chain(queries_of_dashboards()?) {
+        for reason in values(&query, "reason") {
+            ensure!(reasons.contains(reason), "there is no {reason}: {query}");
+            asked.insert(reason.to_owned());
+        }
+    }
+    ensure!(asked.contains("client_refused_certificate"), "{asked:?}");
     Ok(())
 }

@@ -7,6 +7,7 @@ use weir::meter::record::Record;
 use weir_tests::caller::Caller;
 use weir_tests::calls::{Call, Mode, Surface};
 use weir_tests::curl::Http;
+use weir_tests::metrics::Metrics;
 use weir_tests::run::{Ended, Weir};
 use weir_tests::world::World;
 
@@ -36,6 +37,26 @@ fn calls(
         let logged = format!("\"reason\":\"{}\"", reason.as_str());
         caller.running.stderr.wait_for(&logged)?;
     }
+    // Metrics say the same, and of no connection anything else.
+    let metrics = Metrics::of(world)?;
+    let mut counted = Vec::new();
+    for (decision, reason) in recorded {
+        let labels = [("decision", decision.as_str()), ("reason", reason.as_str())];
+        if !counted.contains(&labels) {
+            let alike = recorded.iter().filter(|it| **it == (*decision, *reason));
+            let alike = f64::from(u32::try_from(alike.count())?);
+            ensure!(
+                metrics.sum("weir_connections_total", &labels) == alike,
+                "{metrics:?}"
+            );
+            counted.push(labels);
+        }
+    }
+    let all = f64::from(u32::try_from(recorded.len())?);
+    ensure!(
+        metrics.sum("weir_connections_total", &[]) == all,
+        "{metrics:?}"
+    );
     let ended = caller.finish()?;
     ensure!(reasons(ended.records()) == recorded, "{ended:?}");
     Ok(exits)
