@@ -107,8 +107,15 @@ where
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event<S::Output>> {
         self.sleeper.take();
         for _ in 0..ROUNDS_MAX {
-            if let Poll::Ready(event) = self.poll_streams() {
-                return Poll::Ready(event);
+            // All of them, before anything of theirs is written: they pause after
+            // two that have yet more to say.
+            for _ in 0..=self.streams.len() {
+                if let Poll::Ready(event) = self.poll_streams() {
+                    return Poll::Ready(event);
+                }
+                if !self.of_streams.is_rung() {
+                    break;
+                }
             }
             if let Poll::Ready(event) = self.poll_client() {
                 return Poll::Ready(event);

@@ -1,6 +1,14 @@
 //! The relay between an HTTP/2 client and server: frames in, frames out.
 
-use std::{future::poll_fn, sync::Arc, time::Instant};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -15,6 +23,7 @@ use super::{
     cork::cork,
     departures::Departures,
     pump::{Outgoing, Passed, pump},
+    served::Served,
 };
 use crate::{
     config::Propagate,
@@ -210,6 +219,42 @@ async fn a_stream_that_panics_leaves_the_others_alone() {
     })
     .await;
     assert_eq!(records.len(), 0);
+}
+
+#[tokio::test]
+async fn what_streams_have_to_say_at_once_leaves_at_once() {
+    const STREAMS: usize = 8;
+    let (near, far) = duplex(64 * 1024);
+    let (near, cork) = cork(near);
+    let departures = cork.departures();
+    let (server, client) = within(async {
+        tokio::join!(cork.around(server::handshake(near)), client::handshake(far))
+    })
+    .await;
+    let _client: (Requests, _) = client.unwrap();
+    let server: server::Connection<_, Bytes> = server.unwrap();
+    let mut served = Served::new(server, cork, JoinSet::new());
+    let early = Arc::new(AtomicUsize::new(0));
+    for _ in 0..STREAMS {
+        let (early, departure) = (Arc::clone(&early), departures.next());
+        served.add(async move {
+            if departure.now_or_never().is_none() {
+                early.fetch_add(1, Ordering::Relaxed);
+            }
+            // It has more to do, as one has that waits for what it said to leave.
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                Poll::<()>::Pending
+            })
+            .await;
+        });
+    }
+    assert!(
+        poll_fn(|context| served.poll_event(context))
+            .now_or_never()
+            .is_none()
+    );
+    assert_eq!(early.load(Ordering::Relaxed), STREAMS);
 }
 
 #[tokio::test]
