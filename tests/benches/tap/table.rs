@@ -166,7 +166,7 @@ impl fmt::Display for Instructions<'_> {
             out,
             "\nOf one exchange from its opening to its record, by callgrind; a piece is what one read\n\
              of the relay brings: an event of a stream, or 16 KiB of a document. Of what is relayed, all\n\
-             of HTTP/1.1 but TLS and the kernel, client and provider included."
+             of HTTP but TLS and the kernel, client and provider included."
         )
     }
 }
