@@ -16,6 +16,7 @@ mod h2;
 pub mod invariant;
 mod io;
 mod leg;
+mod peak;
 mod pipe;
 mod pool;
 mod processes;
@@ -50,7 +51,7 @@ pub use self::{
     refusers::Refusers,
     supply::UpstreamPool,
 };
-use self::{leg::Leg, pool::Route, supply::Spoken};
+use self::{leg::Leg, peak::Peak, pool::Route, supply::Spoken};
 use crate::{
     config::{Bodies, Propagate},
     export::prometheus::Metrics,
@@ -85,8 +86,6 @@ const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How soon the end of a connection that is kept for the next call is noticed,
 /// and the end of a peak.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// From so many connections on it was a peak, which is over when a quarter is left.
-const PEAK_MIN: usize = 64;
 /// Accepting fails when descriptors run out; trying again at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -171,18 +170,16 @@ impl Proxy {
         let mut stop = std::pin::pin!(stop);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut peak = 0;
+        let mut peak = Peak::default();
         loop {
-            peak = peak.max(self.connections.open());
+            peak.note(self.connections.open());
             let has_kept = self.has_kept();
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                _ = sweep.tick(), if has_kept || peak >= PEAK_MIN => {
+                _ = sweep.tick(), if has_kept || peak.is_awaited() => {
                     self.sweep();
-                    let open = self.connections.open();
-                    if peak >= PEAK_MIN && open <= peak / 4 {
-                        peak = open;
+                    if peak.is_over(self.connections.open(), Instant::now()) {
                         tokio::task::spawn_blocking(memory::give_back);
                     }
                 }
