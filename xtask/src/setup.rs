@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     Check,
     /// As build, and the programs that the privileged tests run.
     Test,
+    /// As build, and the program that unprivileged tests run.
+    UnprivilegedTest,
     /// As build, and Python, Node and curl, which run the providers' SDKs.
     Demo,
     /// As build, and an emulator with what its machines are made of.
@@ -203,7 +205,7 @@ const IPTABLES: Tool = Tool {
 
 const GIT: Tool = Tool {
     name: "git",
-    why: "which commit an image is made of, and a client",
+    why: "what of a checkout an image is made of, and a client",
     packages: &["git"],
     works: || on_path("git").is_some(),
 };
@@ -320,8 +322,10 @@ const OPENSSL_HEADERS: Tool = Tool {
 impl Purpose {
     fn tools(self) -> &'static [Tool] {
         const BUILD: &[Tool] = &[C_COMPILER];
+        const UNPRIVILEGED_TEST: &[Tool] = &[C_COMPILER, GIT];
         const TEST: &[Tool] = &[
             C_COMPILER,
+            GIT,
             IP,
             NAMESPACES,
             CURL,
@@ -407,6 +411,7 @@ impl Purpose {
             Self::ForeignImage => FOREIGN_IMAGE,
             Self::Build | Self::Check => BUILD,
             Self::Test => TEST,
+            Self::UnprivilegedTest => UNPRIVILEGED_TEST,
             Self::Demo => DEMO,
             Self::Vm => VM,
             Self::Bench => BENCH,

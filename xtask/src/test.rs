@@ -53,7 +53,7 @@ pub(crate) struct Args {
 /// When set-up or a build fails, or a suite did not pass.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let purpose = if args.unprivileged {
-        Purpose::Build
+        Purpose::UnprivilegedTest
     } else {
         Purpose::Test
     };

@@ -232,10 +232,11 @@ impl Run<'_> {
             ),
             format!(
                 "TLS 1.3 on both legs, certificates of ECDSA on P-256; at most {} rounds of {} s; \
-                 far away: {} ms",
+                 far away: {} ms; afterwards: after {} s",
                 self.cli.rounds.unwrap_or(ROUNDS),
                 self.cli.seconds,
-                self.cli.round_trip_ms
+                self.cli.round_trip_ms,
+                self.cli.settle_seconds
             ),
         ];
         Ok(())
