@@ -34,11 +34,13 @@ pub enum Bound {
     Refusers,
     /// A connection to a provider was not kept for the next call.
     KeptUpstream,
+    /// Series of one kind of calls made room for those of another.
+    KeptSeries,
 }
 
 impl Bound {
     /// All of them, in the order of the counts.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LeafCache,
         Self::HeldRequest,
         Self::ProcessQueries,
@@ -51,6 +53,7 @@ impl Bound {
         Self::UnansweredCalls,
         Self::Refusers,
         Self::KeptUpstream,
+        Self::KeptSeries,
     ];
 
     /// The name used as a label.
@@ -69,6 +72,7 @@ impl Bound {
             Self::UnansweredCalls => "unanswered_calls",
             Self::Refusers => "refusers",
             Self::KeptUpstream => "kept_upstream",
+            Self::KeptSeries => "kept_series",
         }
     }
 

@@ -285,7 +285,7 @@ impl Metrics {
 
     /// The series of a kind of exchanges.
     fn series(&self, kind: Kind<'_>) -> Arc<Series> {
-        if let Some(series) = self.kept_series.get(kind) {
+        if let Some(series) = self.kept_series.get(&kind) {
             return series;
         }
         let mut has_overflown = false;
@@ -299,13 +299,15 @@ impl Metrics {
             label.into_owned()
         };
         let labels = Labels {
-            provider: admitted(&self.providers, kind.provider, true),
-            request_model: admitted(&self.request_models, kind.request_model, false),
-            response_model: admitted(&self.response_models, kind.response_model, false),
-            error_type: admitted(&self.errors, kind.error_type, false),
+            provider: admitted(&self.providers, kind.provider.as_deref(), true),
+            request_model: admitted(&self.request_models, kind.request_model.as_deref(), false),
+            response_model: admitted(&self.response_models, kind.response_model.as_deref(), false),
+            error_type: admitted(&self.errors, kind.error_type.as_deref(), false),
             model: admitted(
                 &self.models,
-                kind.response_model.or(kind.request_model),
+                kind.response_model
+                    .as_deref()
+                    .or(kind.request_model.as_deref()),
                 true,
             ),
         };

@@ -3,11 +3,13 @@
 //! To find a series by its labels takes a lock, a hash and a walk, nine times for a
 //! call; traffic is a few kinds of calls, each over and over.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::{Counter, Histogram, IntCounter};
 
+use crate::bounds::Bound;
 use crate::llm::usage::Provenance;
 use crate::meter::record::{OutcomeKind, Record};
 
@@ -15,62 +17,50 @@ use crate::meter::record::{OutcomeKind, Record};
 const KINDS_MAX: usize = 32;
 
 /// What the labels of an exchange depend on, as its record has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kind<'a> {
-    pub(super) operation: &'a str,
-    pub(super) status_class: &'static str,
-    pub(super) outcome: OutcomeKind,
-    pub(super) provenance: Provenance,
-    pub(super) request_model: Option<&'a str>,
-    pub(super) response_model: Option<&'a str>,
-    pub(super) provider: Option<&'a str>,
-    pub(super) error_type: Option<&'a str>,
-}
-
-/// The same, kept.
-#[derive(Debug)]
-struct Known {
-    operation: String,
+    operation: Cow<'a, str>,
     status_class: &'static str,
     outcome: OutcomeKind,
     provenance: Provenance,
-    request_model: Option<String>,
-    response_model: Option<String>,
-    provider: Option<String>,
-    error_type: Option<String>,
+    pub(super) request_model: Option<Cow<'a, str>>,
+    pub(super) response_model: Option<Cow<'a, str>>,
+    pub(super) provider: Option<Cow<'a, str>>,
+    pub(super) error_type: Option<Cow<'a, str>>,
 }
 
-impl Known {
-    fn of(kind: Kind<'_>) -> Self {
-        let Kind {
-            operation,
-            status_class,
-            outcome,
-            provenance,
-            ..
-        } = kind;
+impl<'a> Kind<'a> {
+    /// That of a record of an exchange.
+    pub(super) fn of(
+        record: &'a Record,
+        operation: &'a str,
+        status_class: &'static str,
+        error_type: Option<&'a str>,
+    ) -> Self {
+        let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         Self {
-            operation: operation.to_owned(),
+            operation: Cow::Borrowed(operation),
             status_class,
-            outcome,
-            provenance,
-            request_model: kind.request_model.map(str::to_owned),
-            response_model: kind.response_model.map(str::to_owned),
-            provider: kind.provider.map(str::to_owned),
-            error_type: kind.error_type.map(str::to_owned),
+            outcome: record.outcome,
+            provenance: record.tokens_provenance,
+            request_model: borrowed(&record.request_model),
+            response_model: borrowed(&record.response_model),
+            provider: borrowed(&record.provider),
+            error_type: error_type.map(Cow::Borrowed),
         }
     }
 
-    fn kind(&self) -> Kind<'_> {
+    fn into_owned(self) -> Kind<'static> {
+        let owned = |text: Option<Cow<'_, str>>| text.map(|it| Cow::Owned(it.into_owned()));
         Kind {
-            operation: &self.operation,
+            operation: Cow::Owned(self.operation.into_owned()),
             status_class: self.status_class,
             outcome: self.outcome,
             provenance: self.provenance,
-            request_model: self.request_model.as_deref(),
-            response_model: self.response_model.as_deref(),
-            provider: self.provider.as_deref(),
-            error_type: self.error_type.as_deref(),
+            request_model: owned(self.request_model),
+            response_model: owned(self.response_model),
+            provider: owned(self.provider),
+            error_type: owned(self.error_type),
         }
     }
 }
@@ -117,47 +107,28 @@ impl Series {
     }
 }
 
-/// Kinds that were met, the latest first.
+/// Kinds that were met; those that come often gather at the front.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<VecDeque<(Known, Arc<Series>)>>);
+pub(super) struct Kept(Mutex<VecDeque<(Kind<'static>, Arc<Series>)>>);
 
 impl Kept {
     /// The series of this kind, if they are kept.
-    pub(super) fn get(&self, kind: Kind<'_>) -> Option<Arc<Series>> {
+    pub(super) fn get(&self, kind: &Kind<'_>) -> Option<Arc<Series>> {
         // Whole after any panic, as nothing in between can.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(known, _)| known.kind() == kind)?;
+        let at = kept.iter().position(|(known, _)| known == kind)?;
         let found = Arc::clone(&kept.get(at)?.1);
-        // Towards the front, where the most frequent gather.
         kept.swap(at, at.saturating_sub(1));
         Some(found)
     }
 
-    /// Keeps them, in the place of the rarest if need be.
+    /// Keeps them, in the place of the last if need be.
     pub(super) fn keep(&self, kind: Kind<'_>, series: Arc<Series>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.truncate(KINDS_MAX - 1);
-        kept.push_front((Known::of(kind), series));
-    }
-}
-
-impl<'a> Kind<'a> {
-    /// That of a record of an exchange.
-    pub(super) fn of(
-        record: &'a Record,
-        operation: &'a str,
-        status_class: &'static str,
-        error_type: Option<&'a str>,
-    ) -> Self {
-        Self {
-            operation,
-            status_class,
-            outcome: record.outcome,
-            provenance: record.tokens_provenance,
-            request_model: record.request_model.as_deref(),
-            response_model: record.response_model.as_deref(),
-            provider: record.provider.as_deref(),
-            error_type,
+        if kept.len() >= KINDS_MAX {
+            kept.pop_back();
+            Bound::KeptSeries.hit();
         }
+        kept.push_front((kind.into_owned(), series));
     }
 }

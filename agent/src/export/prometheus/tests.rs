@@ -149,6 +149,10 @@ fn models_past_the_bound_are_other() {
         record.response_model = Some(format!("model-{model}"));
         metrics.observe(&record);
     }
+    // One that is met again does not fit any better.
+    let mut last = golden();
+    last.response_model = Some(format!("model-{}", MODELS_MAX + 4));
+    metrics.observe(&last);
     let others = lines(&metrics, "weir_cost_usd_total{model=\"other\"");
     assert_eq!(others.len(), 1);
     assert_eq!(
@@ -157,13 +161,14 @@ fn models_past_the_bound_are_other() {
     );
     assert!(
         lines(&metrics, "weir_label_overflow_total")
-            .contains(&"weir_label_overflow_total{label=\"model\"} 5".to_owned())
+            .contains(&"weir_label_overflow_total{label=\"model\"} 6".to_owned())
     );
 }
 
 #[test]
 fn more_kinds_of_calls_than_are_kept_are_counted_all_the_same() {
     let metrics = Metrics::new();
+    let before = Bound::KeptSeries.hits();
     for round in 0..3 {
         for kind in 0..100 {
             let mut record = golden();
@@ -182,6 +187,7 @@ fn more_kinds_of_calls_than_are_kept_are_counted_all_the_same() {
         usage.iter().filter(is_it).count()
     };
     assert_eq!((of("\"input\"", " 2"), of("\"output\"", " 3")), (100, 100));
+    assert!(Bound::KeptSeries.hits() > before);
 }
 
 #[test]
