@@ -13,7 +13,7 @@ use crate::{
         record::{OutcomeKind, Record, RecordSink},
     },
     proxy::{
-        driven,
+        Proxy, driven,
         leg::Leg,
         testing::{Relayed, Version, expect, pair, send_split, within},
     },
@@ -534,4 +534,48 @@ struct Unread;
 
 impl RecordSink for Unread {
     fn record(&self, _: Record) {}
+}
+
+/// How connections were counted, once the relay has ended.
+async fn counted(spoken: &[u8]) -> Vec<String> {
+    let mut metrics = None;
+    let change = |proxy: &mut Proxy| metrics = Some(Arc::clone(&proxy.metrics));
+    let mut relayed = Relayed::start_with(Version::Http1, change).await;
+    for byte in spoken {
+        send_split(&mut relayed.client, &[*byte], 1).await;
+    }
+    relayed.records().await;
+    let text = metrics.unwrap().render();
+    let lines = text.lines().map(str::to_owned);
+    lines
+        .filter(|line| line.starts_with("weir_connections_total"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_connection_is_counted_once_whatever_is_said_on_it() {
+    let once = r#"weir_connections_total{decision="intercept",reason="catalogue_host"} 1"#;
+    // Nothing; not even the beginning of a request; a part of one.
+    for spoken in [&b""[..], b"\r\n\r\n", b"GET /"] {
+        assert_eq!(counted(spoken).await, [once], "{}", spoken.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_a_response_that_could_not_be_passed_on_is_recorded() {
+    let mut relayed = Relayed::start(Version::Http1).await;
+    let asked = b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n";
+    relayed.client.write_all(asked).await.unwrap();
+    expect(&mut relayed.server, asked, "the request").await;
+    let broken = b"HTTP/1.1 203 Fine\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n";
+    relayed.server.write_all(broken).await.unwrap();
+    let mut rest = Vec::new();
+    let read = within(relayed.client.read_to_end(&mut rest)).await;
+    assert!(read.is_err() && rest.is_empty(), "{read:?}: {rest:?}");
+    let records = relayed.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].outcome, records[0].status),
+        (OutcomeKind::UpstreamGone, Some(203))
+    );
 }
