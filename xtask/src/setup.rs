@@ -47,9 +47,9 @@ pub(crate) enum Purpose {
     Build,
     /// As build, and the formatter and linters.
     Check,
-    /// As build, and the programs that the privileged tests run.
+    /// As unprivileged-test, and the programs that the privileged tests run.
     Test,
-    /// As build, and the program that unprivileged tests run.
+    /// As build, and git, which a unit test runs.
     UnprivilegedTest,
     /// As build, and Python, Node and curl, which run the providers' SDKs.
     Demo,

@@ -76,14 +76,14 @@ fn total(input: Input, times: u64) -> Result<(u64, u64)> {
     let said = String::from_utf8_lossy(&output.stderr);
     let total = said
         .lines()
-        .find_map(|line| line.split_once("== Total:"))
+        .find_map(|line| Some(line.split_once("== Total:")?.1))
         .with_context(|| format!("DHAT counted nothing: {said}"))?;
     // `1,234 bytes in 56 blocks`.
     let number = |word: &str| word.replace(',', "").parse::<u64>();
-    let words: Vec<&str> = total.1.split_whitespace().collect();
+    let words: Vec<&str> = total.split_whitespace().collect();
     match *words {
         [bytes, "bytes", "in", blocks, "blocks"] => Ok((number(blocks)?, number(bytes)?)),
-        _ => bail!("DHAT says {:?}", total.1),
+        _ => bail!("DHAT says {total:?}"),
     }
 }
 
