@@ -31,7 +31,7 @@ pub use telemetry::{
     PayloadConfig, Propagate, Semconv, Share, TelemetryConfig,
 };
 pub use tls::{OnRefusal, PassFor, TlsConfig, UpstreamRoot, UpstreamRoots};
-pub use upstream::{IdleTimeout, Reuse, UpstreamConfig};
+pub use upstream::{IdleTimeout, Multiplex, Reuse, Spare, UpstreamConfig};
 
 /// Upper bound of a configuration file, in bytes: far above any real one, and
 /// small enough that pointing `--config` at the wrong file costs nothing.

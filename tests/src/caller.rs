@@ -94,9 +94,19 @@ impl<'world> Caller<'world> {
     /// # Errors
     /// weir does not say.
     pub fn connections(&self) -> Result<(f64, f64)> {
+        Ok((
+            self.connections_from("new")?,
+            self.connections_from("kept")?,
+        ))
+    }
+
+    /// Connections to providers from this source.
+    ///
+    /// # Errors
+    /// weir does not say.
+    pub fn connections_from(&self, source: &str) -> Result<f64> {
         let metrics = Metrics::of(self.world)?;
-        let of = |source| metrics.sum("weir_upstream_connections_total", &[("source", source)]);
-        Ok((of("new"), of("kept")))
+        Ok(metrics.sum("weir_upstream_connections_total", &[("source", source)]))
     }
 
     /// Ends it.

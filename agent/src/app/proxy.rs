@@ -52,7 +52,7 @@ use crate::{
         ADMIN_DEFAULT, AdminChoice, EXIT_OWN_FAILURE, LogFormat, ProxyArgs, ReportFormat,
         SupervisedArgs, one_line,
     },
-    config::{Config, OnRefusal, Reuse, StreamUsage, UpstreamRoot},
+    config::{Config, OnRefusal, StreamUsage, UpstreamRoot},
     control::{FromProxy, encode, receive_token},
     export::prometheus::Metrics,
     llm::catalogue::Catalogue,
@@ -378,8 +378,7 @@ impl Serving {
             stream_usage: prepared.config.models.stream_usage == StreamUsage::Ask,
             bodies: prepared.config.models.bodies,
             propagate: prepared.config.telemetry.propagate,
-            pool: (prepared.config.upstream.reuse == Reuse::On)
-                .then(|| UpstreamPool::new(prepared.config.upstream.idle_timeout.get())),
+            pool: UpstreamPool::new(&prepared.config.upstream),
             connections: Arc::default(),
         });
         if let Some(counts) = kernel() {

@@ -95,6 +95,14 @@ fn every_key_is_read() {
 fn what_is_not_understood_is_named_with_its_place() {
     for (text, refusal) in [
         (
+            "upstream: {spare: 9}\n",
+            "1:19: upstream.spare: expected between 0 and 8",
+        ),
+        (
+            "upstream: {reuse: off, multiplex: on}\n",
+            "1:11: upstream: spare and multiplex need `reuse: on`",
+        ),
+        (
             "upstream: {idle_timeout: 11m}\n",
             "1:26: upstream.idle_timeout: expected between 1s and 10m",
         ),

@@ -100,8 +100,12 @@ pub struct Family {
 pub enum Source {
     /// Dialled for this call.
     New,
-    /// Kept from an earlier one.
+    /// Kept from an earlier one, or made ahead.
     Kept,
+    /// In use, by another connection of the application.
+    Shared,
+    /// Dialled ahead of a call.
+    Ahead,
 }
 
 impl Source {
@@ -109,6 +113,8 @@ impl Source {
         match self {
             Self::New => "new",
             Self::Kept => "kept",
+            Self::Shared => "shared",
+            Self::Ahead => "ahead",
         }
     }
 }

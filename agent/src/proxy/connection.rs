@@ -21,8 +21,7 @@ use super::{
     Intercepted, Proxy, authority,
     decide::{Plan, decide, relays},
     dial::{DialError, dial, tune},
-    h1,
-    h2::{self, Session},
+    h1, h2,
     io::{Connection, Prefixed},
     pool::Route,
     refusers::Client,
@@ -314,7 +313,7 @@ impl Accepted {
                 let reason = Reason::UpstreamWantsClientCert;
                 return Some(self.splice(Some(host), reason, protocol));
             }
-            Err(SupplyError::Dial(error)) => {
+            Err(error @ (SupplyError::Dial(_) | SupplyError::Http2(_))) => {
                 let reason = Reason::UpstreamUnreachable;
                 self.refuse(Some(host), Some(provider), protocol, reason, &error);
                 return None;
@@ -347,7 +346,7 @@ impl Accepted {
     /// The connection upstream that there is already, or one for this route.
     async fn supplied(&mut self, route: &Route) -> Result<Supplied, SupplyError> {
         match self.upstream.take() {
-            Some(tcp) => self.proxy.prepare(tcp, route).await.map(Supplied::new),
+            Some(tcp) => self.proxy.supply_dialled(tcp, route).await,
             None => self.proxy.supply(route).await,
         }
     }
@@ -459,12 +458,6 @@ fn relay<C: Connection>(client: C, upstream: Supplied, call: Intercepted) -> Rel
     let is_kept = upstream.is_kept;
     match upstream.spoken {
         Spoken::Http2(session) => Box::pin(h2::relay(client, session, call)),
-        Spoken::Http1(leg) if leg.alpn() == Some(b"h2") => Box::pin(async move {
-            match Session::begin(leg).await {
-                Ok(session) => Box::pin(h2::relay(client, session, call)).await,
-                Err(error) => tracing::debug!(%error, "HTTP/2 handshake with upstream failed"),
-            }
-        }),
         Spoken::Http1(leg) => Box::pin(h1::relay(client, leg, is_kept, call)),
     }
 }

@@ -1,5 +1,5 @@
-//! HTTP/2 on both legs: one connection upstream for each of the application's, at
-//! any time, stream by stream.
+//! HTTP/2 on both legs, stream by stream: one connection upstream for each of the
+//! application's, at any time, unless it was allowed to serve several.
 //!
 //! Built on the `h2` crate rather than on an HTTP server and client above it:
 //! they hide interim responses and reset codes, and both have to pass. Windows
@@ -11,6 +11,7 @@ mod cork;
 mod departures;
 mod pump;
 mod served;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -26,16 +27,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _};
-use h2::{
-    Reason as Code, RecvStream,
-    client::{ResponseFuture, SendRequest},
-    server::SendResponse,
-};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use tokio::task::JoinSet;
-
+pub(crate) use self::session::{Lent, Session};
 use self::{
     cork::cork,
     departures::Departures,
@@ -45,7 +37,6 @@ use self::{
 use super::{
     Intercepted, LINGER_BYTES_MAX, LINGER_WAIT, authority,
     io::Connection,
-    leg::Leg,
     refusal::{REASON_HEADER, Refusal},
     supply::Spoken,
 };
@@ -62,6 +53,10 @@ use crate::{
     tap::{self, Filtered},
     tls::downstream::refused_certificate,
 };
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use h2::{Reason as Code, RecvStream, client::ResponseFuture, server::SendResponse};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 
 /// What one stream may have in flight: the product of 1 Gbit/s and 8 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -79,56 +74,8 @@ const UNASKED_MAX: usize = 16 * 1024;
 /// How long streams get to note their end after the connection's.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
-/// A leg upstream that speaks HTTP/2.
-#[derive(Debug)]
-pub(crate) struct Session {
-    send_request: SendRequest<Bytes>,
-    /// The one task that moves its frames; ends with the leg.
-    connection: JoinSet<Result<(), h2::Error>>,
-    /// When it has written some.
-    departures: Departures,
-}
-
-impl Session {
-    /// Sends the preface and settings.
-    pub(super) async fn begin(leg: Leg) -> Result<Self, h2::Error> {
-        let (leg, cork) = cork(leg);
-        let departures = cork.departures();
-        let handshake = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADERS_LEN_MAX)
-            .enable_push(false)
-            .handshake::<_, Bytes>(leg);
-        let (send_request, moving) = cork.around(handshake).await?;
-        let mut connection = JoinSet::new();
-        connection.spawn(async move { cork.around(moving).await });
-        Ok(Self {
-            send_request,
-            connection,
-            departures,
-        })
-    }
-
-    /// Whether upstream has neither gone nor said that it will.
-    pub(super) fn is_alive(&mut self) -> bool {
-        // With no stream left, a GOAWAY ends the task, too.
-        self.connection.try_join_next().is_none() && !self.connection.is_empty()
-    }
-
-    /// Says GOAWAY and closes, without being waited for.
-    pub(super) fn close(mut self) {
-        self.connection.detach_all();
-    }
-}
-
 /// Relays until either leg ends.
 pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Intercepted) {
-    let Session {
-        send_request,
-        connection,
-        departures,
-    } = upstream;
     let (client, cork) = cork(client);
     let to_client = cork.departures();
     let handshake = h2::server::Builder::new()
@@ -147,7 +94,7 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
     // Its preface has come.
     call.accepted_by_client();
     let call = Arc::new(call);
-    let mut served = Served::new(client, cork, connection);
+    let mut served = Served::new(client, cork, upstream.ended());
     let mut is_open = true;
     loop {
         match poll_fn(|context| served.poll_event(context)).await {
@@ -157,16 +104,14 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
             }
             Event::Asked(request, respond) => {
                 let ways = Ways {
-                    send_request: send_request.clone(),
-                    to_upstream: departures.clone(),
+                    upstream: upstream.clone(),
                     to_client: to_client.clone(),
                 };
                 let stream = exchange(request, respond, ways, Arc::clone(&call));
                 // Should one of them panic, the others go on.
                 served.add(AssertUnwindSafe(stream).catch_unwind());
             }
-            Event::UpstreamGone(ended) => {
-                tracing::debug!(?ended, "upstream ended an HTTP/2 connection");
+            Event::UpstreamGone => {
                 // Streams in flight get their own errors; new ones go elsewhere.
                 is_open = false;
                 served.shut_down();
@@ -179,22 +124,16 @@ pub(super) async fn relay<C: Connection>(client: C, upstream: Session, call: Int
             Event::Done(Err(_panic)) => tracing::error!("a stream panicked"),
         }
     }
-    let (mut streams, connection) = served.into_parts();
+    let mut streams = served.into_streams();
     let drain = async {
         while let Some(ended) = streams.next().await {
             is_open &= matches!(ended, Ok(Takes::More));
         }
-        let mut session = Session {
-            send_request,
-            connection,
-            departures,
-        };
-        if is_open && session.is_alive() {
-            call.keep(Spoken::Http2(session), None);
+        if is_open && upstream.is_alive() {
+            call.keep(Spoken::Http2(upstream), None);
         } else {
-            drop(session.send_request);
             // Resets of the streams above are still to be written.
-            while session.connection.join_next().await.is_some() {}
+            upstream.end().await;
         }
     };
     // What is left after the wait is dropped, and says so in its record.
@@ -227,8 +166,7 @@ enum Takes {
 
 /// What a stream uses of its connections.
 struct Ways {
-    send_request: SendRequest<Bytes>,
-    to_upstream: Departures,
+    upstream: Session,
     to_client: Departures,
 }
 
@@ -386,7 +324,7 @@ async fn run(
         }
     }
     let ends = body.is_end_stream() && held.is_empty();
-    let mut ready = ways.send_request.ready().await.map_err(Gone::NotSent)?;
+    let mut ready = ways.upstream.ready().await.map_err(Gone::NotSent)?;
     let (response, mut to_upstream) = ready
         .send_request(Request::from_parts(parts, ()), ends)
         .map_err(Gone::NotSent)?;
@@ -399,7 +337,7 @@ async fn run(
             let mut outgoing = Outgoing {
                 stream: &mut to_upstream,
                 unasked: UNASKED_MAX,
-                departures: &ways.to_upstream,
+                departures: ways.upstream.departures(),
             };
             if !held.is_empty() {
                 let sent = outgoing.send(held, body.is_end_stream()).await;

@@ -5,7 +5,8 @@
 //! handshake each time; here the next call finds them done. A kept connection
 //! goes where the next one would have gone: to the same address and port, under
 //! the same verified name, having offered the same protocols. It serves one of
-//! the application's connections at a time.
+//! the application's connections at a time; what may serve several is not kept
+//! before the last of them has ended (see `supply`).
 //!
 //! Servers close what is idle, and a request that crosses the end on its way is
 //! lost. So a connection is kept only as long as servers usually wait, or as long
@@ -100,6 +101,16 @@ impl<T: Kept> Pool<T> {
         self.kept
     }
 
+    /// How many are kept for a route.
+    pub(crate) fn idle(&self, route: &Route) -> usize {
+        self.lines.get(route).map_or(0, |line| line.idle.len())
+    }
+
+    /// Whether one more can be kept.
+    pub(crate) fn has_room(&self) -> bool {
+        self.kept < KEPT_MAX
+    }
+
     /// A connection that is alive, if one is kept for this route.
     pub(crate) fn take(&mut self, route: &Route, now: Instant) -> Option<T> {
         let line = self.lines.get_mut(route)?;
@@ -119,7 +130,7 @@ impl<T: Kept> Pool<T> {
     /// Keeps a connection, or ends it if there is no room. `hint` is how long the
     /// server says that it waits.
     pub(crate) fn keep(&mut self, route: &Route, kept: T, hint: Option<Duration>, now: Instant) {
-        if self.kept >= KEPT_MAX {
+        if !self.has_room() {
             Bound::KeptUpstream.hit();
             kept.close();
             return;

@@ -1,21 +1,23 @@
 //! Connections to providers, kept from an earlier call or newly made.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{
     Proxy,
     dial::{DialError, dial},
-    h2::Session,
+    h2::{Lent, Session},
     leg::Leg,
     pool::{Kept, Pool, Route},
 };
 use crate::{
+    config::{Multiplex, Reuse, UpstreamConfig},
     export::prometheus::Source,
     tls::upstream::{Handshaken, UpstreamTlsError},
 };
@@ -56,21 +58,12 @@ impl Kept for Spoken {
     }
 }
 
-/// A connection to a provider, and where it is from.
+/// A connection to a provider for a call.
 #[derive(Debug)]
 pub(crate) struct Supplied {
     pub(super) spoken: Spoken,
-    /// It has served a call before.
+    /// It was there before the call.
     pub(super) is_kept: bool,
-}
-
-impl Supplied {
-    pub(super) fn new(leg: Leg) -> Self {
-        Self {
-            spoken: Spoken::Http1(leg),
-            is_kept: false,
-        }
-    }
 }
 
 /// Why there is no connection to a provider.
@@ -86,20 +79,43 @@ pub(super) enum SupplyError {
     /// Such as one with an underscore.
     #[error("no certificate can carry the name {0}")]
     Name(String),
+    #[error("upstream HTTP/2 does not begin: {0}")]
+    Http2(#[from] h2::Error),
 }
 
 impl Proxy {
-    /// A connection for a call: one that was kept, or else a new one.
-    pub(super) async fn supply(&self, route: &Route) -> Result<Supplied, SupplyError> {
-        let kept = self.with_kept(|kept| kept.take(route, Instant::now()));
-        if let Some(spoken) = kept.flatten() {
-            self.metrics.upstream(Source::Kept);
-            return Ok(Supplied {
-                spoken,
-                is_kept: true,
-            });
+    /// A connection for a call: one that was kept or can be shared, or else a new
+    /// one.
+    pub(super) async fn supply(self: &Arc<Self>, route: &Route) -> Result<Supplied, SupplyError> {
+        let there = self.with_pool(|pool| pool.supply(route)).flatten();
+        let is_kept = there.is_some();
+        let spoken = match there {
+            Some((spoken, source)) => {
+                self.metrics.upstream(source);
+                spoken
+            }
+            None => self.spoken(self.supply_new(route).await?).await?,
+        };
+        self.dial_ahead(route);
+        Ok(self.supplied(route, spoken, is_kept))
+    }
+
+    /// What was dialled for a call before it was known what it asks for, as a
+    /// connection for it.
+    pub(super) async fn supply_dialled(
+        &self,
+        tcp: TcpStream,
+        route: &Route,
+    ) -> Result<Supplied, SupplyError> {
+        let spoken = self.spoken(self.prepare(tcp, route).await?).await?;
+        Ok(self.supplied(route, spoken, false))
+    }
+
+    fn supplied(&self, route: &Route, spoken: Spoken, is_kept: bool) -> Supplied {
+        if let Spoken::Http2(session) = &spoken {
+            self.with_pool(|pool| pool.lend(route, session));
         }
-        self.supply_new(route).await.map(Supplied::new)
+        Supplied { spoken, is_kept }
     }
 
     /// A new connection for a call.
@@ -108,20 +124,31 @@ impl Proxy {
         self.prepare(tcp, route).await
     }
 
-    /// Makes of a new TCP connection what the route asks for.
-    pub(super) async fn prepare(&self, tcp: TcpStream, route: &Route) -> Result<Leg, SupplyError> {
+    /// Makes of a TCP connection for a call what the route asks for.
+    async fn prepare(&self, tcp: TcpStream, route: &Route) -> Result<Leg, SupplyError> {
+        let leg = self.handshake(tcp, route).await?;
+        self.metrics.upstream(Source::New);
+        Ok(leg)
+    }
+
+    async fn handshake(&self, tcp: TcpStream, route: &Route) -> Result<Leg, SupplyError> {
         let Some(offered) = &route.offered else {
-            self.metrics.upstream(Source::New);
             return Ok(Leg::Cleartext(tcp));
         };
         let name = ServerName::try_from(route.host.to_string())
             .map_err(|_invalid| SupplyError::Name(route.host.to_string()))?;
         match self.upstream.connect(tcp, name, offered.clone()).await? {
-            Handshaken::Verified(stream) => {
-                self.metrics.upstream(Source::New);
-                Ok(Leg::Tls(stream))
-            }
+            Handshaken::Verified(stream) => Ok(Leg::Tls(stream)),
             Handshaken::WantsClientCertificate => Err(SupplyError::WantsClientCertificate),
+        }
+    }
+
+    /// Begins to speak what was agreed on.
+    async fn spoken(&self, leg: Leg) -> Result<Spoken, SupplyError> {
+        if leg.alpn() == Some(b"h2") {
+            Ok(Spoken::Http2(Session::begin(leg).await?))
+        } else {
+            Ok(Spoken::Http1(leg))
         }
     }
 
@@ -132,46 +159,145 @@ impl Proxy {
             spoken.close();
             return;
         }
-        self.with_kept(|kept| kept.keep(route, spoken, hint, Instant::now()));
+        self.with_pool(|pool| pool.keep(route, spoken, hint));
+    }
+
+    /// Makes a connection ahead of the next call, if fewer wait than are wanted.
+    /// Nobody waits for it.
+    fn dial_ahead(self: &Arc<Self>, route: &Route) {
+        self.with_pool(|pool| {
+            if let Some(dialling) = pool.wants_another(route) {
+                dialling.spawn(Arc::clone(self).dialled_ahead(route.clone()));
+            }
+        });
+    }
+
+    async fn dialled_ahead(self: Arc<Self>, route: Route) {
+        let made = async {
+            let tcp = dial(route.origin, &self.forbidden).await?;
+            let leg = self.handshake(tcp, &route).await?;
+            self.spoken(leg).await
+        };
+        match made.await {
+            Ok(spoken) => {
+                self.metrics.upstream(Source::Ahead);
+                self.keep(&route, spoken, None);
+            }
+            // The next call finds out by itself.
+            Err(error) => tracing::debug!(%error, "no connection was made ahead"),
+        }
     }
 
     /// Ends kept connections that are over their time or were ended by their
     /// provider.
     pub(super) fn sweep(&self) {
-        self.with_kept(|kept| kept.sweep(Instant::now()));
+        self.with_pool(|pool| pool.kept.sweep(Instant::now()));
     }
 
     /// Ends all kept connections.
     pub(super) fn clear(&self) {
-        self.with_kept(Pool::clear);
+        self.with_pool(|pool| {
+            pool.dialling.clear();
+            pool.kept.clear();
+        });
     }
 
     /// Whether any connection is kept.
     pub(super) fn has_kept(&self) -> bool {
-        let kept = self.pool.as_ref().map(UpstreamPool::lock);
-        kept.is_some_and(|kept| kept.len() > 0)
+        let pool = self.pool.as_ref().map(UpstreamPool::lock);
+        pool.is_some_and(|pool| pool.kept.len() > 0)
     }
 
-    fn with_kept<T>(&self, act: impl FnOnce(&mut Pool<Spoken>) -> T) -> Option<T> {
-        let mut kept = self.pool.as_ref()?.lock();
-        let result = act(&mut kept);
-        self.metrics.upstream_kept(kept.len());
+    fn with_pool<T>(&self, act: impl FnOnce(&mut Upstreams) -> T) -> Option<T> {
+        let mut pool = self.pool.as_ref()?.lock();
+        let result = act(&mut pool);
+        self.metrics.upstream_kept(pool.kept.len());
         Some(result)
     }
 }
 
-/// Connections to providers that wait for the next call.
+/// Connections to providers that wait for the next call, or can serve another.
 #[derive(Debug)]
-pub struct UpstreamPool(Mutex<Pool<Spoken>>);
+pub struct UpstreamPool(Mutex<Upstreams>);
+
+#[derive(Debug)]
+struct Upstreams {
+    kept: Pool<Spoken>,
+    /// Those of HTTP/2 that are used; `None` if each serves one connection of the
+    /// application.
+    lent: Option<HashMap<Route, Vec<Lent>>>,
+    /// How many are to wait of a route.
+    spare: usize,
+    /// Those that are being made ahead.
+    dialling: HashMap<Route, JoinSet<()>>,
+}
 
 impl UpstreamPool {
-    /// Keeps each no longer than `idle_timeout`.
+    /// As configured; `None` if none is kept.
     #[must_use]
-    pub fn new(idle_timeout: Duration) -> Self {
-        Self(Mutex::new(Pool::new(idle_timeout)))
+    pub fn new(config: &UpstreamConfig) -> Option<Self> {
+        (config.reuse == Reuse::On).then(|| {
+            Self(Mutex::new(Upstreams {
+                kept: Pool::new(config.idle_timeout.get()),
+                lent: (config.multiplex == Multiplex::On).then(HashMap::new),
+                spare: config.spare.get(),
+                dialling: HashMap::new(),
+            }))
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pool<Spoken>> {
+    fn lock(&self) -> MutexGuard<'_, Upstreams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Upstreams {
+    /// One that there is: rather one that is used, so that few are.
+    fn supply(&mut self, route: &Route) -> Option<(Spoken, Source)> {
+        let lent = self.lent.as_ref().and_then(|lent| lent.get(route));
+        if let Some(session) = lent.into_iter().flatten().find_map(Lent::join) {
+            return Some((Spoken::Http2(session), Source::Shared));
+        }
+        let kept = self.kept.take(route, Instant::now())?;
+        Some((kept, Source::Kept))
+    }
+
+    fn keep(&mut self, route: &Route, spoken: Spoken, hint: Option<Duration>) {
+        if let Spoken::Http2(session) = &spoken {
+            if session.is_shared() {
+                // Its last user keeps it.
+                return;
+            }
+            if let Some(lent) = self.lent.as_mut().and_then(|lent| lent.get_mut(route)) {
+                lent.retain(|lent| !lent.is(session));
+            }
+        }
+        self.kept.keep(route, spoken, hint, Instant::now());
+    }
+
+    /// Lets other connections of the application use it, if they may.
+    fn lend(&mut self, route: &Route, session: &Session) {
+        let Some(lent) = &mut self.lent else { return };
+        lent.retain(|_, sessions| {
+            sessions.retain(Lent::is_used);
+            !sessions.is_empty()
+        });
+        let sessions = lent.entry(route.clone()).or_default();
+        if !sessions.iter().any(|lent| lent.is(session)) {
+            sessions.push(session.lend());
+        }
+    }
+
+    /// Where another one is to be made, if one is.
+    fn wants_another(&mut self, route: &Route) -> Option<&mut JoinSet<()>> {
+        self.dialling.retain(|_, dialling| {
+            while dialling.try_join_next().is_some() {}
+            !dialling.is_empty()
+        });
+        let dialling = self.dialling.get(route).map_or(0, JoinSet::len);
+        if self.kept.idle(route) + dialling >= self.spare || !self.kept.has_room() {
+            return None;
+        }
+        Some(self.dialling.entry(route.clone()).or_default())
     }
 }

@@ -51,6 +51,19 @@ impl Relayed {
         Self::start_with(version, |_| {}).await
     }
 
+    /// Of HTTP/2, over a connection that there is. Its own to the provider is none.
+    pub(super) async fn over(session: h2::Session) -> Self {
+        let ((client, near), (_, server)) = (pair().await, pair().await);
+        let records = Arc::new(Records::default());
+        let call = intercepted(Arc::new(proxy(Arc::clone(&records) as _).unwrap()));
+        Self {
+            client,
+            server,
+            relay: tokio::spawn(h2::relay(near, session, call)),
+            records,
+        }
+    }
+
     /// With some of the proxy's settings changed.
     pub(super) async fn start_with(version: Version, change: impl FnOnce(&mut Proxy)) -> Self {
         let (client, near) = pair().await;

@@ -14,7 +14,8 @@ use weir::meter::reason::{Decision, Reason};
 use weir::meter::record::OutcomeKind;
 use weir_tests::caller::Caller;
 use weir_tests::calls::{Call, Mode, Surface};
-use weir_tests::curl::{Http, Transfer};
+use weir_tests::curl::{Batch, Http, Transfer};
+use weir_tests::metrics::Metrics;
 use weir_tests::output::eventually;
 use weir_tests::server::Server;
 use weir_tests::world::{APPLICATION, World, provider4};
@@ -74,6 +75,85 @@ fn a_connection_ends_with_the_applications_if_so_configured() -> Result<()> {
         let connections = caller.connections()?;
         ensure!(connections == (2.0, 0.0), "{http:?}: {connections:?}");
         caller.finish()?.succeeded()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_spare_connection_is_made_ahead_of_the_next_call() -> Result<()> {
+    for http in Http::ALL {
+        let world = World::new()?;
+        let weir = world.weir().configured("upstream: {spare: 1}");
+        let call = Call::new(Surface::Chat, Mode::Plain, http, "ahead");
+        let mut caller = Caller::start(&world, weir, &call.transfer().words())?;
+        // The one that served the call waits beside the one that was made ahead.
+        for calls in 1..=3_u8 {
+            ensure!(caller.call()? == 0, "a call failed");
+            caller.wait_for_kept(2)?;
+            let connections = caller.connections()?;
+            ensure!(
+                connections == (1.0, f64::from(calls - 1)),
+                "{connections:?}"
+            );
+        }
+        ensure!(caller.connections_from("ahead")? == 1.0, "{http:?}");
+        caller.finish()?.succeeded()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn connections_share_one_upstream_if_so_configured() -> Result<()> {
+    for (yaml, shared) in [("upstream: {multiplex: on}", 1.0), ("upstream: {}", 0.0)] {
+        let world = World::new()?;
+        let body = world.directory().join("body");
+        nix::unistd::mkfifo(&body, nix::sys::stat::Mode::S_IRWXU)?;
+        let url = "https://api.openai.com/v1/chat/completions";
+        // A call that lasts as long as its body, and one that is made meanwhile.
+        let long = Transfer::of(url, Http::H2)
+            .set("request", "POST")
+            .header("Authorization", "Bearer sk-test-0123456789")
+            .header("Content-Type", "application/json")
+            .set("upload-file", &body.display().to_string());
+        let chat = Call::new(Surface::Chat, Mode::Plain, Http::H2, "meanwhile").transfer();
+        let long = Batch::new(&world, "long", &[long])?;
+        let meanwhile = Batch::new(&world, "meanwhile", &[chat])?;
+        let script = format!(
+            "{} & read go; {}; wait",
+            long.command().join(" "),
+            meanwhile.command().join(" ")
+        );
+        let weir = world.weir().configured(yaml);
+        let mut running = weir.start(&["sh", "-c", &script])?;
+        let mut writer = std::fs::OpenOptions::new().write(true).open(&body)?;
+        let connections = |source| -> Option<f64> {
+            let metrics = Metrics::of(&world).ok()?;
+            Some(metrics.sum("weir_upstream_connections_total", &[("source", source)]))
+        };
+        eventually("the long call has a connection", || {
+            connections("new") == Some(1.0)
+        })?;
+        let input = running.input.as_mut().context("the input is open")?;
+        writeln!(input)?;
+        let answer = meanwhile.answers(&running.stdout.line()?)?;
+        ensure!(answer[0].status == 200, "{answer:?}");
+        let counts = (connections("new"), connections("shared"));
+        ensure!(
+            counts == (Some(2.0 - shared), Some(shared)),
+            "{yaml}: {counts:?}"
+        );
+        write!(
+            writer,
+            r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"hi"}}]}}"#
+        )?;
+        drop(writer);
+        let ended = running.finish()?.succeeded()?;
+        ensure!(ended.text().contains(" 200 2"), "{ended:?}");
+        ended.all_are(2, Decision::Intercept, Reason::CatalogueHost)?;
+        for record in ended.records() {
+            ensure!(record.outcome == OutcomeKind::Complete, "{record:?}");
+            ensure!(record.output_tokens.is_some(), "{record:?}");
+        }
     }
     Ok(())
 }

@@ -11,40 +11,36 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::FuturesUnordered, task::AtomicWaker};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered, task::AtomicWaker};
 use h2::{
     RecvStream,
     server::{Connection, SendResponse},
 };
 use http::Request;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::{JoinError, JoinSet},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     bell::{Bell, Sleeper},
     cork::{Cork, Corked},
+    session::Ended,
 };
 
 /// How often parts that make work for one another are polled before other tasks
 /// get their turn.
 const ROUNDS_MAX: usize = 4;
 
-/// The task upstream.
-type Upstream = JoinSet<Result<(), h2::Error>>;
-
 /// A connection that is served.
 pub(super) struct Served<C, S> {
     client: Connection<Corked<C>, Bytes>,
     cork: Cork<C>,
     streams: FuturesUnordered<S>,
-    upstream: Upstream,
+    /// Until that is known.
+    upstream: Option<Ended>,
     sleeper: Sleeper,
     /// Rung if the connection has something to read or to write.
     of_client: Arc<Bell>,
     client_waker: Waker,
-    /// Rung by streams, and at the end of the task upstream.
+    /// Rung by streams, and at the end of the connection upstream.
     of_streams: Arc<Bell>,
     streams_waker: Waker,
 }
@@ -60,7 +56,7 @@ pub(super) enum Event<T> {
     /// The application has ended the connection, perhaps for a reason.
     Gone(Option<h2::Error>),
     /// Upstream has.
-    UpstreamGone(Result<Result<(), h2::Error>, JoinError>),
+    UpstreamGone,
     /// A stream is over.
     Done(T),
 }
@@ -74,7 +70,7 @@ where
     pub(super) fn new(
         client: Connection<Corked<C>, Bytes>,
         cork: Cork<C>,
-        upstream: Upstream,
+        upstream: Ended,
     ) -> Self {
         let sleeper = Arc::new(AtomicWaker::new());
         let (of_client, of_streams) = (Bell::rung(&sleeper), Bell::rung(&sleeper));
@@ -82,7 +78,7 @@ where
             client,
             cork,
             streams: FuturesUnordered::new(),
-            upstream,
+            upstream: Some(upstream),
             sleeper,
             client_waker: of_client.waker(),
             of_client,
@@ -137,10 +133,14 @@ where
         let mut context = Context::from_waker(&self.streams_waker);
         let event = match self.streams.poll_next_unpin(&mut context) {
             Poll::Ready(Some(done)) => Event::Done(done),
-            Poll::Ready(None) | Poll::Pending => match self.upstream.poll_join_next(&mut context) {
-                Poll::Ready(Some(ended)) => Event::UpstreamGone(ended),
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            },
+            Poll::Ready(None) | Poll::Pending => {
+                let upstream = self.upstream.as_mut();
+                if upstream.is_none_or(|ended| ended.poll_unpin(&mut context).is_pending()) {
+                    return Poll::Pending;
+                }
+                self.upstream = None;
+                Event::UpstreamGone
+            }
         };
         // There may be more.
         self.of_streams.ring();
@@ -166,8 +166,8 @@ where
         Poll::Ready(event)
     }
 
-    /// The streams that are left, and the task upstream. The connection is closed.
-    pub(super) fn into_parts(self) -> (FuturesUnordered<S>, Upstream) {
-        (self.streams, self.upstream)
+    /// The streams that are left. The connection is closed.
+    pub(super) fn into_streams(self) -> FuturesUnordered<S> {
+        self.streams
     }
 }
