@@ -1,14 +1,22 @@
 //! The relay between two sockets: what one end sends is what the other gets.
 
-use std::{io::ErrorKind, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::ErrorKind,
+    mem::MaybeUninit,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     config::Propagate,
     llm::inspect::Inspector,
     meter::{
+        exchange::Meter,
+        prices::PriceTable,
         reason::{Decision, Reason},
         record::{OutcomeKind, Record, RecordSink},
     },
@@ -578,4 +586,71 @@ async fn the_status_of_a_response_that_could_not_be_passed_on_is_recorded() {
         (records[0].outcome, records[0].status),
         (OutcomeKind::UpstreamGone, Some(203))
     );
+}
+
+thread_local! {
+    /// Where a test's client reads, and its server.
+    static ENDS: RefCell<Option<[Socket; 2]>> = const { RefCell::new(None) };
+    /// How much there was to read for each of them when the clock was read.
+    static ARRIVED: RefCell<Vec<[usize; 2]>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A clock that looks at what has arrived.
+fn looking() -> Instant {
+    let arrived = ENDS.with_borrow(|ends| {
+        let ends = ends.as_ref().expect("a test has begun");
+        ends.each_ref().map(|end| {
+            let mut bytes = [MaybeUninit::uninit(); 4096];
+            end.peek(&mut bytes).unwrap_or(0)
+        })
+    });
+    ARRIVED.with_borrow_mut(|all| all.push(arrived));
+    Instant::now()
+}
+
+struct Nobody;
+
+impl RecordSink for Nobody {
+    fn record(&self, _: Record) {}
+}
+
+#[tokio::test]
+async fn what_is_said_is_read_once_it_has_left() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    const EVENT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n";
+    let mut relayed = Relayed::start_with(Version::Http1, |proxy| {
+        proxy.meter = Meter::new(looking, Arc::new(Nobody), Arc::new(PriceTable::builtin()));
+    })
+    .await;
+    let socket = |stream| SockRef::from(stream).try_clone().unwrap();
+    let ends = [socket(&relayed.client), socket(&relayed.server)];
+    ENDS.set(Some(ends));
+    let looked = async |times: usize| {
+        within(async {
+            while ARRIVED.with_borrow(Vec::len) < times {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        ARRIVED.with_borrow(|all| all[times - 1])
+    };
+    let body = r#"{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true}}"#;
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    relayed.client.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(looked(1).await, [0, 0], "when the request had come");
+    assert_eq!(looked(2).await, [0, request.len()], "when it had left");
+    let mut said = 0;
+    for (number, text) in [[HEAD, EVENT].concat().as_str(), EVENT, EVENT]
+        .into_iter()
+        .enumerate()
+    {
+        relayed.server.write_all(text.as_bytes()).await.unwrap();
+        said += text.len();
+        let arrived = looked(3 + number).await;
+        assert_eq!(arrived, [said, request.len()], "event {number}");
+    }
+    drop(relayed.client);
 }
