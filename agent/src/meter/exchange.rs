@@ -34,7 +34,10 @@ use crate::llm::rpc_session::News;
 const ERROR_LEN_MAX: usize = 256;
 
 /// Digits of an identifier, in base 16: twelve of the milliseconds, and of a number.
-const ID_DIGITS: u32 = 12 + 16;
+const ID_DIGITS: usize = 12 + 16;
+
+/// Those of base 16.
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The operation of a connection whose calls have records of their own.
 const SESSION: &str = "session";
@@ -113,8 +116,12 @@ impl Meter {
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
         let both = u128::from(started.unix_ms()) << 64 | u128::from(number);
         // Digit by digit: every exchange has one, and `format` takes its time.
-        let digit = |at: u32| char::from_digit(u32::try_from(both >> (4 * at) & 0xf).ok()?, 16);
-        (0..ID_DIGITS).rev().filter_map(digit).collect()
+        let mut id = String::with_capacity(ID_DIGITS);
+        for at in (0..ID_DIGITS).rev() {
+            let digit = (both >> (4 * at)) & 0xf;
+            id.push(char::from(DIGITS[digit as usize]));
+        }
+        id
     }
 }
 
@@ -287,9 +294,7 @@ impl Exchange {
                 .as_deref()
                 .is_none_or(Inspector::has_seen_content);
         if has_begun {
-            let now = (self.meter.clock)();
-            self.first_chunk_at.get_or_insert(now);
-            self.pace.get_or_insert_default().arrived(now);
+            self.heard();
         }
     }
 
@@ -358,8 +363,14 @@ impl Exchange {
     /// Upstream said something.
     pub(super) fn heard(&mut self) {
         let now = (self.meter.clock)();
-        self.first_chunk_at.get_or_insert(now);
-        self.pace.get_or_insert_default().arrived(now);
+        match self.first_chunk_at {
+            // Most answers are one piece, and have no pace.
+            None => self.first_chunk_at = Some(now),
+            Some(first) => {
+                let pace = self.pace.get_or_insert_with(|| Box::new(Pace::from(first)));
+                pace.arrived(now);
+            }
+        }
     }
 
     /// Takes what others have seen of it.

@@ -10,7 +10,7 @@ pub const SECONDS: &[f64; 14] = &[
 ];
 
 /// Times between pieces.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
     /// By bucket of [`SECONDS`].
     pub buckets: [u64; SECONDS.len() + 1],
@@ -20,16 +20,28 @@ pub struct Pace {
     pub min: Option<Duration>,
     /// The longest, once there is one.
     pub max: Option<Duration>,
-    last: Option<Instant>,
+    last: Instant,
+}
+
+impl From<Instant> for Pace {
+    /// That of a stream whose first piece arrived then: the time up to it is
+    /// another measure.
+    fn from(first: Instant) -> Self {
+        Self {
+            buckets: [0; SECONDS.len() + 1],
+            sum: Duration::ZERO,
+            min: None,
+            max: None,
+            last: first,
+        }
+    }
 }
 
 impl Pace {
-    /// Another piece has arrived. The first begins the count: its own time is
-    /// that to the first piece, which is another measure.
+    /// Another piece has arrived.
     pub fn arrived(&mut self, now: Instant) {
-        if let Some(last) = self.last.replace(now) {
-            self.add(now.saturating_duration_since(last));
-        }
+        let last = std::mem::replace(&mut self.last, now);
+        self.add(now.saturating_duration_since(last));
     }
 
     /// How many were counted.
@@ -57,10 +69,10 @@ mod tests {
     #[test]
     fn gaps_are_counted_in_the_bucket_that_holds_them() {
         let start = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = Pace::from(start);
         assert_eq!(pace.count(), 0);
-        // The first piece is no gap; a bound belongs to its own bucket.
-        for ms in [0, 5, 15, 35, 100_035] {
+        // A bound belongs to its own bucket.
+        for ms in [5, 15, 35, 100_035] {
             pace.arrived(start + Duration::from_millis(ms));
         }
         assert_eq!(pace.count(), 4);

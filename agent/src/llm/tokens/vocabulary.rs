@@ -54,7 +54,11 @@ impl Vocabulary {
         let model = model.strip_prefix("openai/").unwrap_or(model);
         // Fine-tuned.
         let model = model.strip_prefix("ft:").unwrap_or(model);
-        let known = MODELS.iter().find(|(name, _)| {
+        let initial = model.as_bytes().first();
+        let mut alike = MODELS
+            .iter()
+            .filter(|(name, _)| name.as_bytes().first() == initial);
+        let known = alike.find(|(name, _)| {
             let rest = model.strip_prefix(name);
             // `o1` is not the beginning of any word, nor `gpt-4` of any number.
             let goes_on = |next: char| next.is_ascii_alphanumeric() || next == '.';

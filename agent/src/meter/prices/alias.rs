@@ -16,12 +16,19 @@ pub(super) fn aliases(id: &str) -> impl Iterator<Item = &str> {
         Some(end) => id.get(.."ft:".len() + end).unwrap_or(id),
         None => id,
     };
-    let pathless = id.rsplit('/').next().unwrap_or(id);
-    let regionless = without_prefix(pathless, &PROFILES);
-    let bare = without_prefix(regionless, &["anthropic.", "openai."]);
-    [id, pathless, regionless, bare]
-        .into_iter()
-        .flat_map(|name| once(name).chain(once_with(|| without_suffix(name))))
+    // Most are found as they are: what comes after is made when it is asked for.
+    let pathless = move || id.rsplit('/').next().unwrap_or(id);
+    let regionless = move || without_prefix(pathless(), &PROFILES);
+    let bare = move || without_prefix(regionless(), &["anthropic.", "openai."]);
+    with_suffix_stripped(id)
+        .chain(once_with(pathless).flat_map(with_suffix_stripped))
+        .chain(once_with(regionless).flat_map(with_suffix_stripped))
+        .chain(once_with(bare).flat_map(with_suffix_stripped))
+}
+
+/// As it is, and without suffix.
+fn with_suffix_stripped(name: &str) -> impl Iterator<Item = &str> {
+    once(name).chain(once_with(move || without_suffix(name)))
 }
 
 fn without_prefix<'a>(id: &'a str, prefixes: &[&str]) -> &'a str {

@@ -161,8 +161,8 @@ fn delta_begins_anew_with_each_export() {
 #[test]
 fn gaps_of_a_stream_are_each_a_measurement() {
     let start = std::time::Instant::now();
-    let mut pace = Pace::default();
-    for ms in [0, 15, 35] {
+    let mut pace = Pace::from(start);
+    for ms in [15, 35] {
         pace.arrived(start + Duration::from_millis(ms));
     }
     let metrics = metrics(Temporality::Cumulative);
