@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     route: RouteChoice,
     /// Which cases of peers: idle, unary, unary-h2, sizes, dial, dial-far, streams, events, slow,
-    /// slow-many, upload, splice [default: all]
+    /// slow-many, upload, splice, costs [default: all]
     #[arg(value_name = "CASE")]
     cases: Vec<String>,
     /// Arguments for the benchmark, such as --json FILE of redirect, tap and peers; `-- --help` of

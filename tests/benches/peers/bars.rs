@@ -29,7 +29,7 @@ impl fmt::Display for Bars<'_> {
 
 fn bars(out: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     let unit = match row.aim {
-        Some(Aim::Beside(path, _)) => value(row, path),
+        Some(Aim::Beside(path, _) | Aim::Shown(path)) => value(row, path),
         Some(Aim::Absolute(most)) => Some(most),
         None => None,
     };

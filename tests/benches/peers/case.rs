@@ -39,6 +39,8 @@ pub(crate) enum Case {
     Upload,
     /// 1 GB that nobody looks into.
     Splice,
+    /// What metering and the rules for streams cost, beside weir without either.
+    Costs,
 }
 
 /// What a figure of weir should be at most.
@@ -48,6 +50,8 @@ pub(crate) enum Aim {
     /// This part of another path's.
     Beside(Path, f64),
     Absolute(f64),
+    /// None: it is shown beside that path.
+    Shown(Path),
 }
 
 /// A load of a case.
@@ -77,7 +81,7 @@ const PACED: Answer = Answer::Events {
 const KILOBYTE: usize = 1000;
 
 impl Case {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Idle,
         Self::Unary,
         Self::UnaryH2,
@@ -90,7 +94,17 @@ impl Case {
         Self::SlowMany,
         Self::Upload,
         Self::Splice,
+        Self::Costs,
     ];
+
+    /// Whether a path has anything to do with it.
+    pub(crate) fn concerns(self, path: Path) -> bool {
+        if self == Self::Costs {
+            path.is_weir()
+        } else {
+            path != Path::WeirUnruled
+        }
+    }
 
     /// Why a path is left out of it.
     pub(crate) fn leaves_out(self, path: Path) -> Option<&'static str> {
@@ -114,7 +128,8 @@ impl Case {
             | Self::Streams
             | Self::Events
             | Self::Upload
-            | Self::Splice => usize::MAX,
+            | Self::Splice
+            | Self::Costs => usize::MAX,
         }
     }
 
@@ -238,15 +253,22 @@ impl Case {
                         .measure(CpuPerEvent, None)
                 })
                 .collect(),
-            Self::Events => {
-                let answer = Answer::Events {
-                    count: 2000,
-                    gap: Duration::ZERO,
-                };
+            Self::Events => vec![
+                back_to_back("8 streams")
+                    .measure(EventRate, None)
+                    .measure(CpuPerEvent, beside(Path::Haproxy, 2.0)),
+            ],
+            Self::Costs => {
+                let shown = |path| Some(Aim::Shown(path));
+                let unary = unary(Http::H1, KILOBYTE);
+                let at_once = Pattern::Closed { at_once: 64 };
                 vec![
-                    Step::of(events(answer), Pattern::Closed { at_once: 8 }, "8 streams")
-                        .measure(EventRate, None)
-                        .measure(CpuPerEvent, beside(Path::Haproxy, 2.0)),
+                    Step::of(unary, at_once, "metering, 64 connections")
+                        .measure(CpuPerCall, shown(Path::WeirUnmetered)),
+                    back_to_back("metering, 8 streams")
+                        .measure(CpuPerEvent, shown(Path::WeirUnmetered)),
+                    back_to_back("usage asked of streams, 8 streams")
+                        .measure(CpuPerEvent, shown(Path::WeirUnruled)),
                 ]
             }
             Self::Slow => vec![held(2000, 60.0)],
@@ -305,6 +327,15 @@ fn events(answer: Answer) -> Call {
         answer,
         request: 300,
     }
+}
+
+/// Streams of events without a pause.
+fn back_to_back(name: &str) -> Step {
+    let answer = Answer::Events {
+        count: 2000,
+        gap: Duration::ZERO,
+    };
+    Step::of(events(answer), Pattern::Closed { at_once: 8 }, name)
 }
 
 fn dial(at_once: usize, resumed: bool) -> Pattern {

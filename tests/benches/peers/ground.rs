@@ -123,12 +123,7 @@ impl Ground {
         }
         fs::copy(authority.ca(), pod.path("ca.pem"))?;
         if path.is_weir() {
-            let is_unmetered = path == Path::WeirUnmetered;
-            pod.configure(if is_unmetered {
-                "models: {bodies: leave}"
-            } else {
-                ""
-            })?;
+            pod.configure(path.config())?;
             pod.init(&[])?;
         }
         Ok(Self {

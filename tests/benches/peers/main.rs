@@ -245,6 +245,9 @@ impl Run<'_> {
     fn case(&mut self, case: Case, grounds: &[Ground]) -> Result<()> {
         let mut sessions = Vec::new();
         for ground in grounds {
+            if !case.concerns(ground.path) {
+                continue;
+            }
             if let Some(why) = case.leaves_out(ground.path) {
                 self.leave_out(ground.path, Some(case), &anyhow::anyhow!(why));
                 continue;

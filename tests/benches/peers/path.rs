@@ -21,6 +21,8 @@ pub(crate) enum Path {
     Weir,
     /// The same with bodies left unread.
     WeirUnmetered,
+    /// Metered, with no rule that changes a call: streams are not asked for their usage.
+    WeirUnruled,
     Nginx,
     Haproxy,
     Envoy,
@@ -55,10 +57,11 @@ pub(crate) mod listen {
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Direct,
         Self::Weir,
         Self::WeirUnmetered,
+        Self::WeirUnruled,
         Self::Nginx,
         Self::Haproxy,
         Self::Envoy,
@@ -66,7 +69,21 @@ impl Path {
     ];
 
     pub(crate) fn is_weir(self) -> bool {
-        matches!(self, Self::Weir | Self::WeirUnmetered)
+        matches!(self, Self::Weir | Self::WeirUnmetered | Self::WeirUnruled)
+    }
+
+    /// What its `weir.yaml` says.
+    pub(crate) fn config(self) -> &'static str {
+        match self {
+            Self::WeirUnmetered => "models: {bodies: leave}",
+            Self::WeirUnruled => "models: {stream_usage: leave}",
+            Self::Direct
+            | Self::Weir
+            | Self::Nginx
+            | Self::Haproxy
+            | Self::Envoy
+            | Self::Mitmproxy => "",
+        }
     }
 
     /// Where the application connects to.
@@ -74,8 +91,14 @@ impl Path {
         let provider = |address: Ipv4Addr| SocketAddr::from((address, PORT));
         match (self, distance) {
             // It is none of the application's business that there is a proxy.
-            (Self::Direct | Self::Weir | Self::WeirUnmetered, Distance::Near) => provider(NEAR),
-            (Self::Direct | Self::Weir | Self::WeirUnmetered, Distance::Far) => provider(FAR),
+            (
+                Self::Direct | Self::Weir | Self::WeirUnmetered | Self::WeirUnruled,
+                Distance::Near,
+            ) => provider(NEAR),
+            (
+                Self::Direct | Self::Weir | Self::WeirUnmetered | Self::WeirUnruled,
+                Distance::Far,
+            ) => provider(FAR),
             (Self::Nginx | Self::Haproxy | Self::Envoy | Self::Mitmproxy, distance) => {
                 match (host, http, distance) {
                     (Host::Other, _, _) => listen::OPAQUE,
@@ -95,6 +118,7 @@ impl fmt::Display for Path {
             Self::Direct => "direct",
             Self::Weir => "weir",
             Self::WeirUnmetered => "unmetered",
+            Self::WeirUnruled => "no rules",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",

@@ -72,7 +72,7 @@ impl Program {
         machine::keep_to(on)?;
         let peer = match ground.path {
             Path::Direct => return Ok(Self::None),
-            Path::Weir | Path::WeirUnmetered => {
+            Path::Weir | Path::WeirUnmetered | Path::WeirUnruled => {
                 let ca = means.authority.ca();
                 let also = ca.to_str().context("its name is text")?;
                 return Ok(Self::Weir(ground.pod.proxy_with(&["--also-trust", also])?));
@@ -101,7 +101,7 @@ impl Program {
 /// It is not there.
 pub(crate) fn version(path: Path, means: &Means<'_>) -> Result<Option<String>> {
     match path {
-        Path::Direct | Path::Weir | Path::WeirUnmetered => Ok(None),
+        Path::Direct | Path::Weir | Path::WeirUnmetered | Path::WeirUnruled => Ok(None),
         Path::Nginx => nginx::version(means).map(Some),
         Path::Haproxy => haproxy::version(means).map(Some),
         Path::Envoy => envoy::version().map(Some),

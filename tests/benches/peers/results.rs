@@ -62,9 +62,10 @@ impl Results {
         rows.filter(move |row| row.case == case && row.step == step.name)
     }
 
-    /// The paths of which there is any figure.
-    pub(crate) fn paths(&self) -> Vec<Path> {
-        let has_any = |path: &Path| self.rows.iter().any(|row| row.median(*path).is_some());
+    /// The paths of which there is any figure in a case.
+    pub(crate) fn paths(&self, case: Case) -> Vec<Path> {
+        let rows = self.rows.iter().filter(|row| row.case == case);
+        let has_any = |path: &Path| rows.clone().any(|row| row.median(*path).is_some());
         Path::ALL.into_iter().filter(has_any).collect()
     }
 }
@@ -107,7 +108,7 @@ impl Row {
     /// weir's ratio to the path that it is held against: that of the aim, or nginx.
     pub(crate) fn held_against(&self) -> Option<(Path, Spread)> {
         let against = match self.aim {
-            Some(Aim::Beside(path, _)) => path,
+            Some(Aim::Beside(path, _) | Aim::Shown(path)) => path,
             Some(Aim::Absolute(_)) | None => Path::Nginx,
         };
         Some((against, self.ratio(Path::Weir, against)?))
@@ -118,6 +119,7 @@ impl Row {
         Some(match self.aim? {
             Aim::Beside(path, part) => self.ratio(Path::Weir, path)?.median <= part,
             Aim::Absolute(most) => self.median(Path::Weir)? <= most,
+            Aim::Shown(_) => return None,
         })
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
     /// read what it used where it reads bodies.
     fn check(&self) -> Result<()> {
         let is_metered = match self.path {
-            Path::Weir => true,
+            Path::Weir | Path::WeirUnruled => true,
             Path::WeirUnmetered => false,
             Path::Direct | Path::Nginx | Path::Haproxy | Path::Envoy | Path::Mitmproxy => {
                 return Ok(());

@@ -20,7 +20,8 @@ An application calls a provider, in one network namespace and another; between t
 none. All paths take turns, a few seconds each, in several rounds. nginx, HAProxy, Envoy and \
 mitmproxy terminate TLS and encrypt again with certificates of the same kind, verify the provider, \
 and keep their connections to it; the application is told of them. Of weir it knows nothing: its \
-programs redirect, and it meters every call (`weir`), or leaves bodies unread (`unmetered`).
+programs redirect, and it meters every call (`weir`), or leaves bodies unread (`unmetered`), or asks \
+no stream for its usage, and estimates it (`no rules`).
 
 - The provider answers at once, with chat completions of a given size or events at a given pace, and \
 stamps each event with the time; the delay of an event is from its stamp to its arrival.
@@ -76,6 +77,7 @@ fn aim(row: &Row) -> String {
     let what = match aim {
         Aim::Beside(path, part) => format!("≤ {part:.1} × {path}"),
         Aim::Absolute(most) => format!("≤ {}", figure(most)),
+        Aim::Shown(_) => return String::new(),
     };
     match row.is_reached() {
         Some(true) => format!("{what}: yes"),
@@ -93,12 +95,12 @@ fn title(row: &Row) -> String {
 
 impl fmt::Display for Terminal<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths = self.0.paths();
         for line in &self.0.conditions {
             writeln!(out, "{line}")?;
         }
         let mut last = String::new();
         for row in &self.0.rows {
+            let paths = self.0.paths(row.case);
             if title(row) != last {
                 last = title(row);
                 write!(out, "\n{last:<21}\n{:<21}", "")?;
@@ -120,7 +122,6 @@ impl fmt::Display for Terminal<'_> {
 
 impl fmt::Display for Markdown<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths = self.0.paths();
         writeln!(
             out,
             "# What weir costs beside other proxies\n\n\
@@ -133,6 +134,7 @@ impl fmt::Display for Markdown<'_> {
         writeln!(out, "\n{LEGEND}")?;
         let mut case = None;
         for row in &self.0.rows {
+            let paths = self.0.paths(row.case);
             if case != Some(row.case) {
                 case = Some(row.case);
                 let about = clap::ValueEnum::to_possible_value(&row.case);
