@@ -290,6 +290,9 @@ impl Upstreams {
 
     /// Where another one is to be made, if one is.
     fn wants_another(&mut self, route: &Route) -> Option<&mut JoinSet<()>> {
+        if self.spare == 0 {
+            return None;
+        }
         self.dialling.retain(|_, dialling| {
             while dialling.try_join_next().is_some() {}
             !dialling.is_empty()
