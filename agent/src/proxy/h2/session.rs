@@ -1,6 +1,9 @@
 //! A connection upstream that speaks HTTP/2: for the streams of one connection of
 //! the application, or of several.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc, Weak,
@@ -144,6 +147,7 @@ impl Lent {
         self.0.strong_count() > 0
     }
 
+    /// Whether it is this one.
     pub(crate) fn is(&self, session: &Session) -> bool {
         std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&session.0))
     }

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -21,7 +21,6 @@ use tokio::{
 };
 
 use super::{
-    Session,
     cork::cork,
     departures::Departures,
     pump::{Outgoing, Passed, pump},
@@ -35,14 +34,11 @@ use crate::{
         reason::{Decision, Reason},
         record::{OutcomeKind, Record, RecordSink},
     },
-    proxy::{
-        leg::Leg,
-        testing::{Relayed, Version, pair, within},
-    },
+    proxy::testing::{Relayed, Version, within},
 };
 
 type Requests = client::SendRequest<Bytes>;
-type Connection = server::Connection<tokio::net::TcpStream, Bytes>;
+pub(super) type Connection = server::Connection<tokio::net::TcpStream, Bytes>;
 
 /// Runs a test between a client and a server behind the relay, and returns the
 /// records that were made.
@@ -78,14 +74,14 @@ where
     relayed.records().await
 }
 
-fn request(path: &str) -> Request<()> {
+pub(super) fn request(path: &str) -> Request<()> {
     Request::post(format!("https://api.openai.com{path}"))
         .body(())
         .unwrap()
 }
 
 /// Lets a server connection make progress while it does nothing else.
-fn drive(mut server: Connection) -> JoinSet<()> {
+pub(super) fn drive(mut server: Connection) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { while server.accept().await.is_some() {} });
     tasks
@@ -679,94 +675,4 @@ async fn a_grpc_stream_is_metered_and_its_status_is_the_outcome() {
     let record = grpc(head, b"", None).await;
     assert_eq!(record.error.as_deref(), Some("RESOURCE_EXHAUSTED"));
     assert_eq!((record.status, record.input_tokens), (Some(200), None));
-}
-
-/// A connection upstream, and its server.
-async fn session() -> (Session, Connection) {
-    let (near, far) = pair().await;
-    let (session, server) = within(async {
-        tokio::join!(Session::begin(Leg::Cleartext(near)), server::handshake(far))
-    })
-    .await;
-    (session.unwrap(), server.unwrap())
-}
-
-#[tokio::test]
-async fn one_connection_serves_two_and_lasts_for_the_one_that_is_left() {
-    let (session, mut server) = session().await;
-    let lent = session.lend();
-    let first = Relayed::over(session).await;
-    let second = Relayed::over(lent.join().expect("it has room")).await;
-    let ask = async |relayed: &mut Relayed| {
-        let client = std::mem::replace(&mut relayed.client, pair().await.0);
-        let (requests, connection) = client::handshake(client).await.unwrap();
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let (response, _body) = requests
-            .ready()
-            .await
-            .unwrap()
-            .send_request(request("/v1/models"), true)
-            .unwrap();
-        (response, driver)
-    };
-    let (mut first, mut second) = (first, second);
-    let (_response, mut of_first) = within(ask(&mut first)).await;
-    let (_, _unanswered) = within(server.accept()).await.unwrap().unwrap();
-    let (response, of_second) = within(ask(&mut second)).await;
-    let (_, mut respond) = within(server.accept()).await.unwrap().unwrap();
-    let _driver = drive(server);
-
-    of_first.shutdown().await;
-    let records = first.records().await;
-    assert_eq!(records[0].outcome, OutcomeKind::ClientGone);
-    respond.send_response(Response::new(()), true).unwrap();
-    assert_eq!(within(response).await.unwrap().status(), StatusCode::OK);
-    drop(of_second);
-    let records = second.records().await;
-    assert_eq!(records[0].outcome, OutcomeKind::Complete);
-    assert!(!lent.is_used(), "nobody keeps it here");
-}
-
-#[tokio::test]
-async fn a_connection_is_joined_neither_after_a_goaway_nor_when_half_of_it_is_used() {
-    let (near, far) = pair().await;
-    let mut settings = server::Builder::new();
-    settings.max_concurrent_streams(6);
-    let (session, server) = within(async {
-        tokio::join!(
-            Session::begin(Leg::Cleartext(near)),
-            settings.handshake::<_, Bytes>(far)
-        )
-    })
-    .await;
-    let (session, mut server) = (session.unwrap(), server.unwrap());
-    let mut requests = session.ready().await.unwrap();
-    let (response, _) = requests.send_request(request("/v1/a"), true).unwrap();
-    let (_, mut respond) = within(server.accept()).await.unwrap().unwrap();
-    let mut sending = respond.send_response(Response::new(()), false).unwrap();
-    // Its settings come before.
-    let _body = within(async {
-        tokio::select! {
-            response = response => response.unwrap(),
-            _ = server.accept() => panic!("nothing else was asked"),
-        }
-    })
-    .await;
-    let lent = session.lend();
-    let joined = [lent.join().unwrap(), lent.join().unwrap()];
-    assert!(lent.join().is_none(), "three of six are used");
-    drop(joined);
-    assert!(lent.join().is_some());
-    server.graceful_shutdown();
-    let _driver = drive(server);
-    within(async {
-        while lent.join().is_some() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-    // Though a stream of it goes on.
-    sending.send_data(Bytes::new(), true).unwrap();
-    assert!(lent.is_used());
 }
