@@ -304,3 +304,72 @@ impl Upstreams {
         Some(self.dialling.entry(route.clone()).or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection of HTTP/2 to somebody who never answers.
+    async fn session(silent: &TcpListener) -> Session {
+        let tcp = TcpStream::connect(silent.local_addr().unwrap()).await;
+        Session::begin(Leg::Cleartext(tcp.unwrap())).await.unwrap()
+    }
+
+    fn route() -> Route {
+        Route {
+            origin: SocketAddr::from(([203, 0, 113, 7], 443)),
+            host: "api.openai.com".into(),
+            offered: Some(vec![b"h2".to_vec()]),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shared_connection_is_kept_by_its_last_user() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for multiplex in [Multiplex::On, Multiplex::Off] {
+            let config = UpstreamConfig {
+                multiplex,
+                ..UpstreamConfig::default()
+            };
+            let session = session(&silent).await;
+            let pool = UpstreamPool::new(&config).unwrap();
+            let mut pool = pool.lock();
+            pool.lend(&route(), &session);
+            let joined = pool.supply(&route());
+            assert_eq!(joined.is_some(), multiplex == Multiplex::On);
+            let first = Spoken::Http2(session);
+            pool.keep(&route(), first, None);
+            if let Some((last, source)) = joined {
+                assert_eq!((source, pool.kept.len()), (Source::Shared, 0));
+                pool.keep(&route(), last, None);
+            }
+            assert_eq!(pool.kept.len(), 1);
+            let again = pool.supply(&route());
+            assert_eq!(again.map(|(_, source)| source), Some(Source::Kept));
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_are_made_ahead_and_no_more() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = crate::config::Config::parse("upstream: {spare: 2}").unwrap();
+        let made = Spoken::Http2(session(&silent).await);
+        let pool = UpstreamPool::new(&config.upstream).unwrap();
+        let mut pool = pool.lock();
+        let mut begun = 0;
+        while let Some(dialling) = pool.wants_another(&route()) {
+            dialling.spawn(std::future::pending());
+            begun += 1;
+        }
+        assert_eq!(begun, 2, "none waits");
+        pool.dialling.clear();
+        pool.keep(&route(), made, None);
+        assert!(pool.wants_another(&route()).is_some(), "one waits");
+        let none = UpstreamPool::new(&UpstreamConfig::default()).unwrap();
+        assert!(none.lock().wants_another(&route()).is_none());
+    }
+}
