@@ -99,6 +99,10 @@ fn what_is_not_understood_is_named_with_its_place() {
             "1:19: upstream.spare: expected between 0 and 8",
         ),
         (
+            "upstream: {spare: -1}\n",
+            "1:19: upstream.spare: expected between 0 and 8",
+        ),
+        (
             "upstream: {reuse: off, multiplex: on}\n",
             "1:11: upstream: spare and multiplex need `reuse: on`",
         ),

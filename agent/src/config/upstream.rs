@@ -103,7 +103,7 @@ impl TryFrom<String> for IdleTimeout {
 /// From none, the default, to eight of a route: the provider sees connections that
 /// no application asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
+#[serde(try_from = "i64")]
 pub struct Spare(usize);
 
 impl Spare {
@@ -116,10 +116,10 @@ impl Spare {
     }
 }
 
-impl TryFrom<u64> for Spare {
+impl TryFrom<i64> for Spare {
     type Error = String;
 
-    fn try_from(written: u64) -> Result<Self, Self::Error> {
+    fn try_from(written: i64) -> Result<Self, Self::Error> {
         match usize::try_from(written) {
             Ok(count @ 0..=Self::MAX) => Ok(Self(count)),
             Ok(_) | Err(_) => Err(format!("expected between 0 and {}", Self::MAX)),
